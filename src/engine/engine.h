@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: one guest's network, without input or output of its own.
+ *
+ * The owner (src/host/loop.c, the tests' simulator) calls it with the time when something
+ * happens, and asks when it next needs to be called. Time is nanoseconds of a monotonic clock. All
+ * functions of one engine are called by one thread at a time; engines share nothing.
+ */
+#ifndef SLUICE_ENGINE_ENGINE_H
+#define SLUICE_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/counters.h"
+#include "engine/event.h"
+#include "flow/sock.h"
+#include "policy/policy.h"
+#include "stack/netif.h"
+#include "stack/nic.h"
+
+enum {
+	ENGINE_RESOLVERS_MAX = 8,
+
+	ENGINE_TCP_LIMIT_DEFAULT = 4096,
+	ENGINE_TCP_LIMIT_MAX = 1000000,
+	ENGINE_UDP_LIMIT_DEFAULT = 4096,
+};
+
+#define ENGINE_NEVER UINT64_MAX
+
+struct engine_config {
+	struct netif_config netif;
+	const struct policy *policy; /* borrowed */
+
+	uint32_t tcp_limit;        /* TCP connections at once */
+	uint32_t tcp_backlog;      /* of these, being opened */
+	uint64_t tcp_keepalive_ns; /* probe a guest after this idle time; 0: never */
+	uint64_t tcp_idle_ns;      /* end a connection after this idle time; 0: never */
+	uint32_t udp_limit;        /* UDP flows at once */
+	uint64_t udp_idle_ns;      /* end a UDP flow after this idle time */
+
+	struct endpoint resolvers[ENGINE_RESOLVERS_MAX]; /* the host's, in order */
+	uint32_t resolver_count;
+	uint64_t dns_timeout_ns; /* per resolver */
+
+	void (*on_event)(void *ctx, const struct engine_event *event); /* may be NULL */
+	void *event_ctx;
+};
+
+/* The documented defaults of all limits and times; addresses and policy are left unset. */
+void engine_config_defaults(struct engine_config *cfg);
+
+struct engine;
+
+/* nic, sock_ops and counters (zeroed by the caller) are borrowed until engine_free(). 0, -ENOMEM, or
+ * -EINVAL for a configuration out of range. */
+__attribute__((warn_unused_result)) int engine_new(const struct engine_config *cfg, struct nic *nic,
+    const struct sock_ops *sock_ops, void *sock_ctx, struct engine_counters *counters,
+    uint64_t now_ns, struct engine **ret_engine);
+
+/* Resets every connection, reports each as FLOW_END_SHUTDOWN, and frees everything. NULL is allowed. */
+void engine_free(struct engine *e, uint64_t now_ns);
+
+/* The port may have frames, or has room again. */
+void engine_on_frames(struct engine *e);
+void engine_on_room(struct engine *e);
+
+/* A socket is ready: events of SOCK_... */
+void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events);
+
+/* One pass: frames, sockets, timers, in bounded amounts. True if there is more to do at once. Returns
+ * -EPIPE when the guest's link is gone, 1 if there is more to do at once, else 0. */
+__attribute__((warn_unused_result)) int engine_run(struct engine *e, uint64_t now_ns);
+
+/* When engine_run() is needed again if nothing happens before, or ENGINE_NEVER. */
+uint64_t engine_next_ns(struct engine *e);
+
+#endif
