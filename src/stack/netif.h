@@ -77,6 +77,14 @@ static inline uint32_t netif_ip_head_len(uint8_t family)
 /* Writes Ethernet and IP header at out, netif_ip_head_len() bytes, with checksum. */
 void netif_build_ip(struct netif *n, const struct netif_ip *ip, uint8_t *out);
 
+/* Completes and commits a reserved frame whose head holds, behind netif_ip_head_len() bytes of room,
+ * an l4_hdr_len bytes long TCP or UDP header with a checksum field of zero at csum_off, and whose
+ * body holds the payload: ip->l4_len - l4_hdr_len bytes. Writes the Ethernet and IP headers; the
+ * checksum is left to the guest where it takes that, else computed. gso_type and gso_size as in
+ * struct vnet_hdr, 0 for a frame within the MTU. */
+void netif_commit_l4(struct netif *n, struct nic_slot *slot, const struct netif_ip *ip,
+    uint32_t l4_hdr_len, uint32_t csum_off, uint8_t gso_type, uint16_t gso_size);
+
 /* Sends one whole frame that lies in memory (control traffic: ARP, NDP, DHCP, ICMP). 0, or -EAGAIN:
  * no room towards the guest, which is counted as DROP_NO_ROOM. */
 int netif_send_frame(struct netif *n, const uint8_t *frame, uint32_t len);
