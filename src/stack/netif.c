@@ -57,7 +57,7 @@ static void build_ip4(const struct netif_ip *ip, uint16_t id, uint16_t frag, uin
 	put_be16(out + 2, (uint16_t)(IP4_HDR_SIZE + ip->l4_len));
 	put_be16(out + 4, id);
 	put_be16(out + 6, frag);
-	out[8] = NETIF_TTL;
+	out[8] = ip->ttl > 0 ? ip->ttl : NETIF_TTL;
 	out[9] = ip->proto;
 	put_be16(out + 10, 0);
 	memcpy(out + 12, ip->src->b + 12, 4);
@@ -70,8 +70,7 @@ static void build_ip6(const struct netif_ip *ip, uint8_t next, uint32_t len, uin
 	put_be32(out, 6U << 28);
 	put_be16(out + 4, (uint16_t)len);
 	out[6] = next;
-	/* RFC 4861: neighbour discovery is valid with the largest hop limit only. */
-	out[7] = ip->proto == PROTO_ICMP6 ? 255 : NETIF_TTL;
+	out[7] = ip->ttl > 0 ? ip->ttl : NETIF_TTL;
 	memcpy(out + 8, ip->src->b, 16);
 	memcpy(out + 24, ip->dst->b, 16);
 }

@@ -62,6 +62,7 @@ bool netif_is_gateway_addr(const struct netif *n, const struct ip_addr *addr);
 struct netif_ip {
 	uint8_t family; /* 4 or 6 */
 	uint8_t proto;
+	uint8_t ttl; /* or hop limit; 0: NETIF_TTL */
 	bool has_df; /* IPv4 only */
 	const struct ip_addr *src;
 	const struct ip_addr *dst;
