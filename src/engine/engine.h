@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "engine/counters.h"
+#include "stack/counters.h"
 #include "engine/event.h"
 #include "flow/sock.h"
 #include "policy/policy.h"

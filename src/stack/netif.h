@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "stack/counters.h"
 #include "stack/nic.h"
 #include "wire/drop.h"
 #include "wire/packet.h"
@@ -41,15 +42,15 @@ struct netif_config {
 struct netif {
 	struct netif_config cfg;
 	struct nic *nic;
-	uint64_t *drops;      /* DROP_REASON_COUNT counters, owned by the engine */
-	uint16_t next_ip4_id; /* of packets that may be fragmented */
+	struct engine_counters *counters; /* owned by the engine */
+	uint16_t next_ip4_id;             /* of packets that may be fragmented */
 	uint32_t next_ip6_frag_id;
 };
 
 /* Counts a refused frame. */
 static inline void netif_drop(struct netif *n, enum drop_reason why)
 {
-	n->drops[why]++;
+	n->counters->drops[why]++;
 }
 
 /* Whether src may be the source of a packet of the guest. */

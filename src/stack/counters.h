@@ -3,8 +3,8 @@
  * Counters of one engine. One block of plain 64-bit numbers, so that it can lie in memory which a
  * supervising process maps too; written by the engine's thread only.
  */
-#ifndef SLUICE_ENGINE_COUNTERS_H
-#define SLUICE_ENGINE_COUNTERS_H
+#ifndef SLUICE_STACK_COUNTERS_H
+#define SLUICE_STACK_COUNTERS_H
 
 #include <stdint.h>
 
