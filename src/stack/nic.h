@@ -30,6 +30,7 @@ enum nic_feature {
 enum {
 	NIC_HEAD_MAX = 128, /* most bytes of headers that nic_reserve() is asked for */
 	NIC_BODY_MAX = IP_PACKET_MAX,
+	NIC_IOV_MAX = 256,  /* most pieces of the bodies of all open reservations */
 	NIC_BATCH_MAX = 16, /* most reservations open at once, whatever the port allows */
 };
 

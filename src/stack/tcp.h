@@ -178,9 +178,10 @@ uint32_t tcp_sendable(struct tcp_conn *c, uint32_t available, uint64_t now_ns);
 /* len bytes of data, and the FIN if has_fin, have been sent from snd_nxt on. */
 void tcp_sent(struct tcp_conn *c, uint32_t len, bool has_fin, uint64_t now_ns);
 
-/* Whether the FIN is what comes next: wanted or sent before, and everything before it has been sent, to
- * which is_drained says that the source holds nothing behind snd_nxt. */
-bool tcp_is_fin_next(const struct tcp_conn *c, bool is_drained);
+/* Whether the FIN is what comes next: wanted or sent before, everything before it has been sent, to
+ * which is_drained says that the source holds nothing behind snd_nxt, and the guest's window has
+ * room for it. Without room the probe timer is set. */
+bool tcp_is_fin_next(struct tcp_conn *c, bool is_drained, uint64_t now_ns);
 
 /* Offset of snd_nxt from the oldest byte of data that is not acknowledged. */
 uint32_t tcp_send_offset(const struct tcp_conn *c);

@@ -268,6 +268,10 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 		input_held(c, p, now_ns, in);
 		return;
 	}
+	if (c->state == TCPS_CLOSED) {
+		in->drop = DROP_TCP_NO_FLOW; /* the remote side has not taken everything yet */
+		return;
+	}
 	c->heard_ns = now_ns;
 	if (!is_acceptable(c, p->tcp.seq, len)) {
 		input_unacceptable(c, p, len, now_ns, in);

@@ -15,12 +15,18 @@ uint32_t tcp_send_offset(const struct tcp_conn *c)
 	return c->snd_nxt - c->snd_una;
 }
 
-bool tcp_is_fin_next(const struct tcp_conn *c, bool is_drained)
+bool tcp_is_fin_next(struct tcp_conn *c, bool is_drained, uint64_t now_ns)
 {
-	if (c->is_fin_sent)
-		return c->snd_nxt == c->snd_max - 1;
-	return c->is_fin_wanted && is_drained &&
-	       (c->state == TCPS_ESTABLISHED || c->state == TCPS_CLOSE_WAIT);
+	bool is_next = c->is_fin_sent
+			   ? c->snd_nxt == c->snd_max - 1
+			   : c->is_fin_wanted && is_drained &&
+				 (c->state == TCPS_ESTABLISHED || c->state == TCPS_CLOSE_WAIT);
+
+	if (!is_next || c->snd_wnd > c->snd_nxt - c->snd_una)
+		return is_next;
+	if (c->snd_una == c->snd_max && !c->is_persist_timed)
+		tcp_time_persist(c, now_ns);
+	return false;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)

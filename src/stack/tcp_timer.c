@@ -18,6 +18,7 @@ static const uint64_t rto_max_ns = 60 * S;
 static const uint64_t held_ns = 60 * S;      /* a SYN that the guest does not repeat */
 static const uint64_t time_wait_ns = 10 * S; /* the link's own segments live microseconds */
 static const uint64_t keepalive_repeat_ns = 75 * S;
+static const uint64_t drain_ns = 600 * S; /* a remote side that takes nothing of what is left */
 
 enum {
 	SYNACK_TRIES = 5,  /* 1 + 2 + 4 + 8 + 16 + 32 s: gone after 63 s */
@@ -125,6 +126,8 @@ uint64_t tcp_next_ns(const struct tcp_conn *c, const struct tcp_times *t)
 		return c->since_ns + held_ns;
 	if (c->state == TCPS_TIME_WAIT)
 		return c->since_ns + time_wait_ns;
+	if (c->state == TCPS_CLOSED)
+		return c->active_ns + drain_ns;
 	if (c->is_rexmit_timed || c->is_persist_timed)
 		next = c->due_ns;
 	else
@@ -168,6 +171,8 @@ enum tcp_due tcp_on_time(struct tcp_conn *c, const struct tcp_times *t, uint64_t
 		return now_ns >= c->since_ns + held_ns ? TCP_DUE_EXPIRED : TCP_DUE_NONE;
 	if (c->state == TCPS_TIME_WAIT)
 		return now_ns >= c->since_ns + time_wait_ns ? TCP_DUE_DONE : TCP_DUE_NONE;
+	if (c->state == TCPS_CLOSED)
+		return now_ns >= c->active_ns + drain_ns ? TCP_DUE_EXPIRED : TCP_DUE_NONE;
 	if (now_ns >= idle_due(c, t))
 		return TCP_DUE_EXPIRED;
 	if (c->is_rexmit_timed || c->is_persist_timed)

@@ -47,6 +47,7 @@ enum {
 	/* A port gives at least this much of each frame in one piece (or the whole of a shorter frame):
 	 * Ethernet, IPv6 with extension headers, TCP with options. Headers that do not fit are refused. */
 	FRAME_HEAD_MIN = 256,
+	FRAME_IOV_MAX = 64, /* most pieces of one frame */
 	FRAME_LEN_MAX = ETH_HDR_SIZE + IP6_HDR_SIZE + IP_PACKET_MAX,
 };
 

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Data, acknowledgments, FIN and RST of a TCP flow, both ways.
+ *
+ * Nothing is lost inside (design.md rule 3): data of the guest was promised room before it came; data of
+ * the remote side leaves the socket only when the guest has acknowledged it. What one side says, the
+ * other hears: FIN as FIN, RST as RST, each when the data before it has been delivered (rule 2).
+ */
+#include "flow/tcp_flow.h"
+
+#include <errno.h>
+
+enum {
+	SPILL_IOV = 16,
+	WND_MAX = 4 << 20,        /* largest wnd_target */
+	CONSUME_BYTES = 16 << 10, /* acknowledged bytes worth a system call of their own */
+	CONSUME_ACKS = 16, /* ... or segments: small ones cost the queue more than their length */
+};
+
+static const uint64_t wnd_grow_ns =
+    50000000; /* a window's worth within this time is a fast sender */
+
+uint32_t tcp_flow_room(const struct tcp_flow *f)
+{
+	return f->wnd_target > f->spill.len ? f->wnd_target - (uint32_t)f->spill.len : 0;
+}
+
+static struct netif_ip ip_of(const struct tcp_flow *f, uint32_t l4_len)
+{
+	return (struct netif_ip){
+	    .family = f->key.family,
+	    .proto = PROTO_TCP,
+	    .has_df = true,
+	    .src = &f->key.remote,
+	    .dst = &f->key.guest,
+	    .l4_len = l4_len,
+	};
+}
+
+/* Writes the TCP header of a segment into the head of a slot; it carries the newest ACK and window. */
+static void build_header(
+    struct tcp_flow *f, struct nic_slot *slot, uint32_t seq, uint16_t wnd, uint8_t flags)
+{
+	struct tcp_segment s = {
+	    .src_port = f->key.remote_port,
+	    .dst_port = f->key.guest_port,
+	    .seq = seq,
+	    .ack = f->conn.rcv_nxt,
+	    .wnd = wnd,
+	    .flags = flags,
+	    .wscale = 0xff,
+	};
+
+	(void)tcp_build(&s, slot->head + netif_ip_head_len(f->key.family));
+}
+
+static uint16_t advertise(struct tcp_flow *f)
+{
+	list_remove(&f->delayed);
+	return tcp_advertise(&f->conn, tcp_flow_room(f));
+}
+
+int tcp_flow_send_bare(struct flow_world *w, struct tcp_flow *f, uint32_t seq, uint8_t flags)
+{
+	struct nic *nic = w->netif->nic;
+	struct netif_ip ip = ip_of(f, TCP_HDR_SIZE);
+	struct nic_slot slot;
+	int err = nic->ops->reserve(nic, netif_ip_head_len(f->key.family) + TCP_HDR_SIZE, 0, &slot);
+
+	if (err)
+		return err;
+	build_header(f, &slot, seq, advertise(f), flags);
+	netif_commit_l4(w->netif, &slot, &ip, TCP_HDR_SIZE, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
+	return 0;
+}
+
+void tcp_reply_reset(struct flow_world *w, const struct packet *p)
+{
+	struct nic *nic = w->netif->nic;
+	uint32_t head_len = netif_ip_head_len(p->family);
+	struct netif_ip ip = {
+	    .family = p->family,
+	    .proto = PROTO_TCP,
+	    .has_df = true,
+	    .src = &p->dst,
+	    .dst = &p->src,
+	    .l4_len = TCP_HDR_SIZE,
+	};
+	struct tcp_segment s = {
+	    .src_port = p->tcp.dst_port,
+	    .dst_port = p->tcp.src_port,
+	    .flags = TCP_RST,
+	    .wscale = 0xff,
+	};
+	struct nic_slot slot;
+
+	if ((p->tcp.flags & TCP_RST) != 0)
+		return;
+	if ((p->tcp.flags & TCP_ACK) != 0) {
+		s.seq = p->tcp.ack;
+	} else {
+		s.flags |= TCP_ACK;
+		s.ack = p->tcp.seq + p->payload_len + ((p->tcp.flags & TCP_SYN) != 0) +
+			((p->tcp.flags & TCP_FIN) != 0);
+	}
+	if (nic->ops->reserve(nic, head_len + TCP_HDR_SIZE, 0, &slot)) {
+		netif_drop(w->netif, DROP_NO_ROOM);
+		return;
+	}
+	(void)tcp_build(&s, slot.head + head_len);
+	netif_commit_l4(w->netif, &slot, &ip, TCP_HDR_SIZE, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
+	w->counters->tcp_resets_sent++;
+}
+
+/* ---- guest to host ---- */
+
+static void on_dead(struct tcp_table *t, struct tcp_flow *f, int error)
+{
+	if (!f->is_remote_dead) {
+		f->is_remote_dead = true;
+		f->error = error;
+	}
+	f->is_readable = !f->is_eof;
+	tcp_flow_mark(t, f);
+}
+
+/* A sender that fills a window's worth within a short time, while the socket keeps up, gets twice the
+ * window, as long as the sum of all windows stays within its bound. */
+static void grow_window(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, uint32_t len)
+{
+	uint32_t max = f->conn.rcv_shift > 0 ? (uint32_t)WND_MAX : (uint32_t)TCP_WND_INITIAL;
+	uint32_t step = f->wnd_target < max - f->wnd_target ? f->wnd_target : max - f->wnd_target;
+
+	f->wnd_counted += len;
+	if (f->wnd_counted < f->wnd_target)
+		return;
+	if (f->spill.len == 0 && w->now_ns - f->wnd_since_ns < wnd_grow_ns &&
+	    step <= t->wnd_spare) {
+		f->wnd_target += step;
+		t->wnd_spare -= step;
+	}
+	f->wnd_counted = 0;
+	f->wnd_since_ns = w->now_ns;
+}
+
+/* Appends what lies behind the first skip bytes of the pieces to the spill; returns how many bytes found
+ * memory. */
+static uint32_t spill_rest(
+    struct tcp_flow *f, const struct iovec *iov, uint32_t count, uint32_t skip)
+{
+	uint32_t stored = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t len = (uint32_t)iov[i].iov_len;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		if (chain_append(&f->spill, (const uint8_t *)iov[i].iov_base + skip, len - skip))
+			break;
+		stored += len - skip;
+		skip = 0;
+	}
+	return stored;
+}
+
+/* Gives in-order data to the socket, the rest to the spill. */
+static void take_data(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
+    const struct packet *p, const struct tcp_in *in)
+{
+	struct iovec iov[FRAME_IOV_MAX];
+	uint32_t count =
+	    frame_slice(p->frame, p->payload_off + in->data_off, in->data_len, iov, FRAME_IOV_MAX);
+	uint32_t done = 0;
+
+	if (f->is_remote_dead) {
+		done = in->data_len; /* nobody takes it any more; RST follows */
+	} else if (f->spill.len == 0) {
+		ssize_t n = w->ops->tcp_send(w->host, f->sock, iov, count);
+
+		if (n >= 0) {
+			done = (uint32_t)n;
+		} else if (n != -EAGAIN) {
+			on_dead(t, f, (int)-n);
+			done = in->data_len;
+		}
+	}
+	if (done < in->data_len) {
+		uint32_t stored = spill_rest(f, iov, count, done);
+
+		w->counters->tcp_spilled_bytes += stored;
+		if (stored < in->data_len - done)
+			netif_drop(w->netif, DROP_NO_MEMORY);
+		done += stored;
+	}
+	tcp_received(&f->conn, done, w->now_ns);
+	f->tx_bytes += done;
+	w->counters->tcp_tx_bytes += done;
+	grow_window(t, w, f, done);
+}
+
+/* Data that had waited behind a hole goes the same way, by way of the spill. */
+static void take_ooo(struct flow_world *w, struct tcp_flow *f)
+{
+	int64_t n = tcp_ooo_take(&f->conn.ooo, f->conn.rcv_nxt, &f->spill);
+
+	if (n < 0) {
+		netif_drop(w->netif, DROP_NO_MEMORY);
+		return;
+	}
+	tcp_received(&f->conn, (uint32_t)n, w->now_ns);
+	f->tx_bytes += (uint64_t)n;
+	w->counters->tcp_tx_bytes += (uint64_t)n;
+}
+
+bool tcp_flow_take(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
+    const struct packet *p, const struct tcp_in *in)
+{
+	uint32_t end = f->conn.rcv_nxt + in->data_len;
+	bool was_clear = f->spill.len == 0;
+
+	if (in->data_len > 0)
+		take_data(t, w, f, p, in);
+	if (f->conn.ooo.len > 0 && f->conn.rcv_nxt == end)
+		take_ooo(w, f);
+	if (((in->flags & TCP_IN_FIN) != 0 && f->conn.rcv_nxt == end) ||
+	    (f->conn.has_fin_ahead && f->conn.fin_seq == f->conn.rcv_nxt)) {
+		tcp_received_fin(&f->conn, w->now_ns);
+		f->has_guest_fin = true;
+	}
+	if (f->has_guest_fin || (was_clear && f->spill.len > 0))
+		return tcp_flow_drain(t, w, f);
+	/* A long burst is acknowledged before its end, so that the guest does not stand still. */
+	if (f->conn.rcv_nxt - f->conn.rcv_acked >= f->wnd_target / 4)
+		(void)tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_ACK);
+	return true;
+}
+
+bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	if (f->is_remote_dead)
+		chain_clear(&f->spill);
+	while (f->spill.len > 0) {
+		struct iovec iov[SPILL_IOV];
+		size_t count = chain_peek(&f->spill, iov, SPILL_IOV);
+		ssize_t n = w->ops->tcp_send(w->host, f->sock, iov, count);
+
+		if (n == -EAGAIN)
+			break;
+		if (n < 0) {
+			on_dead(t, f, (int)-n);
+			chain_clear(&f->spill);
+			break;
+		}
+		chain_consume(&f->spill, (size_t)n);
+		f->conn.active_ns = w->now_ns;
+	}
+	if (f->spill.len == 0 && f->has_guest_fin && !f->is_shut && !f->is_remote_dead) {
+		f->is_shut = true;
+		(void)w->ops->tcp_shutdown(w->host, f->sock);
+	}
+	if (tcp_can_receive(&f->conn) && tcp_is_update_due(&f->conn, tcp_flow_room(f))) {
+		f->conn.is_ack_due = true;
+		tcp_flow_mark(t, f);
+	}
+	return !tcp_flow_finish(t, w, f);
+}
+
+/* ---- host to guest ---- */
+
+static void consume(struct flow_world *w, struct tcp_flow *f)
+{
+	bool is_worth = f->unconsumed >= CONSUME_BYTES || f->acks_unconsumed >= CONSUME_ACKS;
+
+	if (!is_worth || f->sock == SOCK_NONE)
+		return;
+	(void)w->ops->tcp_consume(w->host, f->sock, f->unconsumed);
+	f->unconsumed = 0;
+	f->acks_unconsumed = 0;
+}
+
+/* Payload of one frame: a whole number of segments where the guest takes large ones. */
+static uint32_t frame_payload(const struct flow_world *w, const struct tcp_flow *f)
+{
+	uint32_t feature = f->key.family == 4 ? NIC_F_TSO4 : NIC_F_TSO6;
+	uint32_t mss = f->conn.mss;
+
+	return (w->netif->nic->features & feature) != 0 ? TCP_GSO_MAX / mss * mss : mss;
+}
+
+/* Reserves frames for up to len bytes; returns how many, with their bodies cut to len bytes in all. */
+static uint32_t reserve_frames(const struct flow_world *w, const struct tcp_flow *f, uint32_t len,
+    uint32_t per_frame, struct nic_slot slots[NIC_BATCH_MAX])
+{
+	struct nic *nic = w->netif->nic;
+	uint32_t head_len = netif_ip_head_len(f->key.family) + TCP_HDR_SIZE;
+	uint32_t count = 0;
+
+	while (len > 0 && count < nic->batch_max) {
+		uint32_t body = len < per_frame ? len : per_frame;
+
+		if (nic->ops->reserve(nic, head_len, body, &slots[count]))
+			break;
+		count++;
+		len -= body;
+	}
+	return count;
+}
+
+static uint32_t gather(const struct nic_slot *slots, uint32_t count, struct iovec *iov,
+    uint32_t max, uint32_t *ret_len)
+{
+	uint32_t n = 0;
+
+	*ret_len = 0;
+	for (uint32_t i = 0; i < count; i++)
+		for (uint32_t k = 0; k < slots[i].body_count && n < max; k++) {
+			iov[n++] = slots[i].body[k];
+			*ret_len += (uint32_t)slots[i].body[k].iov_len;
+		}
+	return n;
+}
+
+/* What a peek of asked bytes says of the queue. Returns the bytes that came. */
+static uint32_t on_peeked(struct tcp_table *t, struct tcp_flow *f, ssize_t got, uint32_t asked)
+{
+	if (got < 0) {
+		f->is_readable = false;
+		if (got != -EAGAIN) {
+			on_dead(t, f, (int)-got);
+			f->is_readable = false;
+		}
+		return 0;
+	}
+	if (got == 0) {
+		f->is_readable = false;
+		f->is_eof = true;
+	} else if ((uint32_t)got < asked && !f->has_urgent) {
+		f->is_readable = false;
+		f->is_eof = f->has_hangup;
+	}
+	return (uint32_t)got;
+}
+
+/* Commits the frames that were filled and gives the others back. */
+static void commit_frames(struct flow_world *w, struct tcp_flow *f, struct nic_slot *slots,
+    uint32_t count, uint32_t got, uint32_t per_frame)
+{
+	struct nic *nic = w->netif->nic;
+	uint8_t gso = f->key.family == 4 ? VNET_GSO_TCP4 : VNET_GSO_TCP6;
+	uint32_t used = (got + per_frame - 1) / per_frame;
+	uint32_t seq = f->conn.snd_nxt;
+	bool has_fin = false;
+	uint32_t left = got;
+	uint16_t wnd;
+
+	while (count > used)
+		nic->ops->cancel(nic, &slots[--count]);
+	if (got == 0)
+		return;
+	f->conn.is_fin_wanted = f->is_eof && !f->is_remote_dead;
+	wnd = advertise(f);
+	for (uint32_t i = 0; i < used; i++) {
+		uint32_t len = left < per_frame ? left : per_frame;
+		struct netif_ip ip = ip_of(f, TCP_HDR_SIZE + len);
+		uint8_t flags = TCP_ACK;
+
+		left -= len;
+		if (left == 0 && !f->is_readable) {
+			flags |= TCP_PSH;
+			has_fin = f->conn.is_fin_wanted && !f->conn.is_fin_sent;
+			flags |= has_fin ? TCP_FIN : 0;
+		}
+		build_header(f, &slots[i], seq, wnd, flags);
+		netif_commit_l4(w->netif, &slots[i], &ip, TCP_HDR_SIZE, TCP_CSUM_OFF,
+		    len > f->conn.mss ? gso : VNET_GSO_NONE, len > f->conn.mss ? f->conn.mss : 0);
+		seq += len;
+	}
+	if (f->conn.snd_nxt == f->conn.snd_max) {
+		f->rx_bytes += got;
+		w->counters->tcp_rx_bytes += got;
+	}
+	tcp_sent(&f->conn, got, has_fin, w->now_ns);
+}
+
+/* Sends up to len bytes of the socket's queue. False: no room towards the guest. */
+static bool send_data(
+    struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, uint32_t len, uint32_t *ret_sent)
+{
+	struct nic_slot slots[NIC_BATCH_MAX];
+	struct iovec iov[NIC_IOV_MAX];
+	uint32_t per_frame = frame_payload(w, f);
+	uint32_t count = reserve_frames(w, f, len, per_frame, slots);
+	uint32_t asked;
+	uint32_t iov_count;
+	ssize_t got;
+
+	*ret_sent = 0;
+	if (count == 0)
+		return false;
+	iov_count = gather(slots, count, iov, NIC_IOV_MAX, &asked);
+	got = w->ops->tcp_peek(
+	    w->host, f->sock, f->unconsumed + tcp_send_offset(&f->conn), iov, iov_count);
+	*ret_sent = on_peeked(t, f, got, asked);
+	commit_frames(w, f, slots, count, *ret_sent, per_frame);
+	return true;
+}
+
+/* Bytes that lie in the socket behind snd_nxt, as far as is known. */
+static uint32_t available(const struct tcp_flow *f)
+{
+	if (f->is_readable)
+		return UINT32_MAX;
+	return f->conn.snd_max - f->conn.snd_nxt -
+	       (f->conn.is_fin_sent && f->conn.snd_nxt != f->conn.snd_max);
+}
+
+static enum flow_end end_of_error(int error)
+{
+	if (error == ECONNRESET || error == EPIPE)
+		return FLOW_END_REMOTE_RESET;
+	return error == ETIMEDOUT ? FLOW_END_REMOTE_TIMEOUT : FLOW_END_HOST_ERROR;
+}
+
+/* FIN and ACK that no data frame has carried. False: no room towards the guest. */
+static bool send_rest(struct flow_world *w, struct tcp_flow *f)
+{
+	bool is_drained = f->is_eof && !f->is_readable && f->conn.snd_nxt == f->conn.snd_max;
+
+	f->conn.is_fin_wanted = f->is_eof && !f->is_remote_dead;
+	if (tcp_is_fin_next(&f->conn, is_drained, w->now_ns)) {
+		if (tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_FIN | TCP_ACK))
+			return false;
+		tcp_sent(&f->conn, 0, true, w->now_ns);
+	}
+	return !f->conn.is_ack_due || tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_ACK) == 0;
+}
+
+enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
+    uint32_t max_bytes, uint32_t *ret_bytes)
+{
+	*ret_bytes = 0;
+	if (f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED)
+		return TCP_SERVED_IDLE;
+	consume(w, f);
+	while (f->sock != SOCK_NONE) {
+		uint32_t n = tcp_sendable(&f->conn, available(f), w->now_ns);
+		uint32_t sent;
+
+		if (n == 0)
+			break;
+		if (*ret_bytes >= max_bytes)
+			return TCP_SERVED_MORE;
+		if (n > max_bytes - *ret_bytes)
+			n = max_bytes - *ret_bytes;
+		if (!send_data(t, w, f, n, &sent))
+			return TCP_SERVED_NO_ROOM;
+		*ret_bytes += sent;
+		if (sent == 0 && !f->is_readable)
+			break;
+	}
+	if (f->is_remote_dead && !f->is_readable && f->conn.snd_nxt == f->conn.snd_max) {
+		tcp_flow_abort(t, w, f, end_of_error(f->error), true);
+		return TCP_SERVED_GONE;
+	}
+	return send_rest(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
+}
