@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "stack/counters.h"
 #include "engine/event.h"
 #include "flow/sock.h"
 #include "policy/policy.h"
+#include "stack/counters.h"
 #include "stack/netif.h"
 #include "stack/nic.h"
 

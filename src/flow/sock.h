@@ -65,7 +65,7 @@ struct sock_ops {
 	int (*tcp_result)(void *host, int sock);
 	ssize_t (*tcp_send)(void *host, int sock, const struct iovec *iov, size_t iov_count);
 	/* Copies bytes from off bytes behind the head of the receive queue, without taking them.
-	 * 0: end of file. */
+	 * 0: end of file. With off > 0 the end may also look like -EAGAIN; then SOCK_HANGUP tells. */
 	ssize_t (*tcp_peek)(
 	    void *host, int sock, size_t off, const struct iovec *iov, size_t iov_count);
 	/* Takes len bytes off the head of the receive queue, which are there. */

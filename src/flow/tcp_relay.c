@@ -326,11 +326,11 @@ static uint32_t gather(const struct nic_slot *slots, uint32_t count, struct iove
 static uint32_t on_peeked(struct tcp_table *t, struct tcp_flow *f, ssize_t got, uint32_t asked)
 {
 	if (got < 0) {
-		f->is_readable = false;
-		if (got != -EAGAIN) {
+		if (got == -EAGAIN)
+			f->is_eof = f->has_hangup;
+		else
 			on_dead(t, f, (int)-got);
-			f->is_readable = false;
-		}
+		f->is_readable = false;
 		return 0;
 	}
 	if (got == 0) {

@@ -44,9 +44,10 @@ enum {
 	TCP_MSS_MIN = 64,       /* smaller offers of the guest are raised: frames, not dust */
 	TCP_MSS_DEFAULT4 = 536, /* RFC 9293 3.7.1 */
 	TCP_MSS_DEFAULT6 = 1220,
-	TCP_RCV_SHIFT = 7,       /* window scale that we announce: windows up to 8 MiB */
-	TCP_HDR_MAX = 28,        /* header with the options of our SYN-ACK */
-	TCP_WND_INITIAL = 65535, /* most that a SYN-ACK can offer, as it is not scaled */
+	TCP_RCV_SHIFT = 7,          /* window scale that we announce: windows up to 8 MiB */
+	TCP_SND_WND_MAX = 16 << 20, /* of a larger window of the guest only this much is used */
+	TCP_HDR_MAX = 28,           /* header with the options of our SYN-ACK */
+	TCP_WND_INITIAL = 65535,    /* most that a SYN-ACK can offer, as it is not scaled */
 	TCP_GSO_MAX = 65535 - IP6_HDR_SIZE - TCP_HDR_SIZE, /* payload of the largest frame */
 };
 

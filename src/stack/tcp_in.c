@@ -118,12 +118,19 @@ static void input_new_ack(struct tcp_conn *c, uint32_t ack, uint64_t now, struct
 		on_fin_acked(c, now, in);
 }
 
+static uint32_t window_of(const struct tcp_conn *c, const struct packet *p)
+{
+	uint32_t wnd = (uint32_t)p->tcp.wnd << c->snd_shift;
+
+	return wnd < TCP_SND_WND_MAX ? wnd : TCP_SND_WND_MAX;
+}
+
 /* RFC 5681 2: a duplicate acknowledgment, of which three in a row mean a loss (RFC 6582 3.2). */
 static void input_dup_ack(struct tcp_conn *c, const struct packet *p, struct tcp_in *in)
 {
 	bool is_dup = c->snd_una != c->snd_max && p->payload_len == 0 &&
-		      (p->tcp.flags & TCP_FIN) == 0 &&
-		      (uint32_t)p->tcp.wnd << c->snd_shift == c->snd_wnd && c->snd_wnd > 0;
+		      (p->tcp.flags & TCP_FIN) == 0 && window_of(c, p) == c->snd_wnd &&
+		      c->snd_wnd > 0;
 
 	if (!is_dup) {
 		if (p->payload_len == 0)
@@ -138,7 +145,7 @@ static void input_dup_ack(struct tcp_conn *c, const struct packet *p, struct tcp
 
 static void input_window(struct tcp_conn *c, const struct packet *p, struct tcp_in *in)
 {
-	uint32_t wnd = (uint32_t)p->tcp.wnd << c->snd_shift;
+	uint32_t wnd = window_of(c, p);
 
 	if (!seq_lt(c->snd_wl1, p->tcp.seq) &&
 	    !(c->snd_wl1 == p->tcp.seq && seq_le(c->snd_wl2, p->tcp.ack)))
@@ -169,7 +176,7 @@ static bool input_ack(struct tcp_conn *c, const struct packet *p, uint64_t now, 
 		c->snd_una = ack;
 		c->snd_wl1 = p->tcp.seq;
 		c->snd_wl2 = ack;
-		c->snd_wnd = (uint32_t)p->tcp.wnd << c->snd_shift;
+		c->snd_wnd = window_of(c, p);
 		c->snd_wnd_max = c->snd_wnd;
 		c->backoff = 0;
 		tcp_rtt_sample(c, now);

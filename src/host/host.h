@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's sockets behind struct sock_ops, and the loop that turns an engine.
+ */
+#ifndef SLUICE_HOST_HOST_H
+#define SLUICE_HOST_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "flow/sock.h"
+#include "port/tap.h"
+
+struct host;
+
+struct host_config {
+	bool has_udp_gro;    /* the guest takes several datagrams in one frame */
+	bool no_peek_offset; /* do without SO_PEEK_OFF (kernels before 6.9), for tests */
+};
+
+/* Opens an epoll instance and learns what the kernel can do. 0 or -errno. */
+__attribute__((warn_unused_result)) int host_new(
+    const struct host_config *cfg, struct host **ret_host);
+void host_free(struct host *h);
+
+extern const struct sock_ops host_sock_ops;
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t host_now_ns(void);
+
+/* Runs the engine over the TAP port until stop_fd is readable or at its end of file (0), the guest's link
+ * is gone (-EPIPE), or waiting fails (-errno). on_idle, which may be NULL, is called before each
+ * wait. */
+__attribute__((warn_unused_result)) int host_loop(struct host *h, struct engine *e,
+    struct tap_port *tap, int stop_fd, void (*on_idle)(void *ctx), void *ctx);
+
+#endif

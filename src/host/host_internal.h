@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of src/host. */
+#ifndef SLUICE_HOST_HOST_INTERNAL_H
+#define SLUICE_HOST_HOST_INTERNAL_H
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "host/host.h"
+
+enum {
+	HOST_DISCARD_LEN = 65536,
+	HOST_PEEK_IOV = 1024, /* UIO_MAXIOV */
+};
+
+/* What is known of one descriptor. */
+struct host_sock {
+	int32_t peek_off;     /* SO_PEEK_OFF as the kernel has it; -1: not set on this socket */
+	uint16_t gso_refused; /* the kernel refused segmentation offload on this socket */
+	uint8_t pmtu_mode;    /* IP_PMTUDISC_... + 1 as last set; 0: never */
+	uint8_t family;       /* 4 or 6 */
+};
+
+struct host {
+	int epoll_fd;
+	struct host_config cfg;
+	bool has_peek_offset[2]; /* AF_INET, AF_INET6 */
+	struct host_sock *socks; /* by descriptor */
+	uint32_t sock_limit;
+	uint8_t *discard; /* where bytes are peeked to that were peeked before; NULL until needed */
+};
+
+/* What epoll_event.data holds. */
+uint64_t host_pack_owner(struct sock_owner owner);
+struct sock_owner host_unpack_owner(uint64_t data);
+
+socklen_t host_sockaddr(const struct endpoint *e, struct sockaddr_storage *ret_addr);
+void host_endpoint(const struct sockaddr_storage *addr, struct endpoint *ret_endpoint);
+
+/* Registers a socket, edge-triggered. 0 or -errno. */
+int host_watch(struct host *h, int fd, struct sock_owner owner, uint32_t events);
+
+/* host_tcp.c */
+int host_tcp_connect(void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock);
+int host_tcp_result(void *host, int sock);
+ssize_t host_tcp_send(void *host, int sock, const struct iovec *iov, size_t iov_count);
+ssize_t host_tcp_peek(void *host, int sock, size_t off, const struct iovec *iov, size_t iov_count);
+int host_tcp_consume(void *host, int sock, size_t len);
+int host_tcp_shutdown(void *host, int sock);
+
+/* host_udp.c */
+int host_udp_open(void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock);
+ssize_t host_udp_send(void *host, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t gso_size, bool has_df);
+ssize_t host_udp_recv(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, uint16_t *ret_gso_size);
+uint32_t host_udp_mtu(void *host, int sock);
+int host_error_next(void *host, int sock, struct sock_error *ret_error, uint8_t *buf, size_t cap);
+int host_ping_open(void *host, uint8_t family, struct sock_owner owner, int *ret_sock);
+ssize_t host_ping_send(void *host, int sock, const struct ip_addr *to, uint16_t seq,
+    const struct iovec *payload, size_t iov_count);
+ssize_t host_ping_recv(
+    void *host, int sock, struct ip_addr *ret_from, uint16_t *ret_seq, uint8_t *buf, size_t cap);
+
+#endif

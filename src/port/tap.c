@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TAP port; see tap.h.
+ *
+ * One read or write per frame is what the kernel has; frames are up to 64 KiB whatever the MTU.
+ * A read needs room for the largest frame, so frames are laid into an arena one behind the
+ * other until less than that is left; then the engine must release them. Writing is done at
+ * commit: the kernel takes each frame to the end of its receive path before write() returns, and
+ * loses one only when it has no memory or the interface is down.
+ */
+#include "port/tap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/list.h"
+
+enum {
+	TX_FRAME_MAX = VNET_HDR_SIZE + FRAME_LEN_MAX,
+	TX_LARGE = 4,   /* largest frames that fit the arena at once */
+	TX_STAGED = 64, /* frames staged at once */
+	TX_ALIGN = 64,
+
+	RX_SLOTS = 4,
+	RX_HEAD = 192, /* offset of the body in a slot: header room, a multiple of a cache line */
+	RX_SLOT_LEN = RX_HEAD + NIC_BODY_MAX + 1,
+};
+
+struct tap_port {
+	struct nic nic;
+	int fd;
+	uint32_t staged; /* frames that the engine holds */
+	uint32_t first;  /* the oldest of them */
+	size_t tx_pos;   /* where the next frame is read to */
+	struct iovec tx_iov[TX_STAGED];
+	uint32_t rx_first; /* oldest reservation */
+	uint32_t rx_open;  /* reservations */
+	struct iovec rx_body[RX_SLOTS];
+	uint8_t *tx_arena; /* TX_LARGE * TX_FRAME_MAX, each rounded up */
+	uint8_t *rx_arena; /* RX_SLOTS * RX_SLOT_LEN */
+};
+
+enum {
+	TX_ARENA = TX_LARGE * ((TX_FRAME_MAX + TX_ALIGN - 1) / TX_ALIGN * TX_ALIGN),
+};
+
+static struct tap_port *port_of(struct nic *nic)
+{
+	return container_of(nic, struct tap_port, nic);
+}
+
+static int tap_stage(struct nic *nic, struct frame *ret_frame)
+{
+	struct tap_port *t = port_of(nic);
+	struct iovec *iov = &t->tx_iov[(t->first + t->staged) % TX_STAGED];
+	uint8_t *at = t->tx_arena + t->tx_pos;
+	ssize_t n;
+
+	if (t->staged == TX_STAGED || t->tx_pos + TX_FRAME_MAX > TX_ARENA)
+		return -ENOBUFS;
+	n = read(t->fd, at, TX_FRAME_MAX);
+	if (n < VNET_HDR_SIZE) {
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		return -EPIPE; /* the interface is gone */
+	}
+	*iov = (struct iovec){.iov_base = at + VNET_HDR_SIZE, .iov_len = (size_t)n - VNET_HDR_SIZE};
+	*ret_frame = (struct frame){
+	    .head = iov->iov_base,
+	    .head_len = (uint32_t)iov->iov_len,
+	    .len = (uint32_t)iov->iov_len,
+	    .iov = iov,
+	    .iov_count = 1,
+	    .vnet = vnet_parse(at),
+	};
+	t->tx_pos += ((size_t)n + TX_ALIGN - 1) / TX_ALIGN * TX_ALIGN;
+	t->staged++;
+	nic->counters.tx_frames++;
+	nic->counters.tx_bytes += iov->iov_len;
+	return 1;
+}
+
+static void tap_release(struct nic *nic, uint32_t count)
+{
+	struct tap_port *t = port_of(nic);
+
+	t->first = (t->first + count) % TX_STAGED;
+	t->staged -= count;
+	if (t->staged == 0)
+		t->tx_pos = 0;
+}
+
+static int tap_reserve(
+    struct nic *nic, uint32_t head_len, uint32_t body_len, struct nic_slot *ret_slot)
+{
+	struct tap_port *t = port_of(nic);
+	uint32_t id = (t->rx_first + t->rx_open) % RX_SLOTS;
+	uint8_t *body = t->rx_arena + (size_t)id * RX_SLOT_LEN + RX_HEAD;
+
+	if (t->rx_open == RX_SLOTS)
+		return -EAGAIN;
+	t->rx_open++;
+	t->rx_body[id] = (struct iovec){.iov_base = body, .iov_len = body_len};
+	*ret_slot = (struct nic_slot){
+	    .head = body - head_len,
+	    .body = &t->rx_body[id],
+	    .body_count = 1,
+	    .head_len = head_len,
+	    .id = id,
+	};
+	return 0;
+}
+
+static void tap_commit(
+    struct nic *nic, struct nic_slot *slot, uint32_t body_len, const struct vnet_hdr *vnet)
+{
+	struct tap_port *t = port_of(nic);
+	uint8_t *start = slot->head - VNET_HDR_SIZE;
+	uint32_t len = slot->head_len + body_len;
+
+	t->rx_first = (t->rx_first + 1) % RX_SLOTS;
+	t->rx_open--;
+	if (vnet)
+		vnet_build(vnet, start);
+	else
+		memset(start, 0, VNET_HDR_SIZE);
+	if (len < ETH_MIN_FRAME) {
+		memset(slot->head + len, 0, ETH_MIN_FRAME - len);
+		len = ETH_MIN_FRAME;
+	}
+	if (write(t->fd, start, VNET_HDR_SIZE + len) < 0) {
+		nic->counters.rx_lost++;
+		return;
+	}
+	nic->counters.rx_frames++;
+	nic->counters.rx_bytes += len;
+}
+
+static void tap_cancel(struct nic *nic, struct nic_slot *slot)
+{
+	(void)slot;
+	port_of(nic)->rx_open--;
+}
+
+static void tap_flush(struct nic *nic)
+{
+	(void)nic;
+}
+
+static const struct nic_ops tap_ops = {
+    .stage = tap_stage,
+    .release = tap_release,
+    .reserve = tap_reserve,
+    .commit = tap_commit,
+    .cancel = tap_cancel,
+    .flush = tap_flush,
+};
+
+int tap_port_new(int fd, uint32_t features, struct tap_port **ret_port)
+{
+	struct tap_port *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->tx_arena = malloc(TX_ARENA);
+	t->rx_arena = malloc((size_t)RX_SLOTS * RX_SLOT_LEN);
+	if (!t->tx_arena || !t->rx_arena) {
+		t->fd = -1;
+		tap_port_free(t);
+		return -ENOMEM;
+	}
+	t->fd = fd;
+	t->nic = (struct nic){.ops = &tap_ops, .features = features, .batch_max = RX_SLOTS};
+	*ret_port = t;
+	return 0;
+}
+
+void tap_port_free(struct tap_port *t)
+{
+	if (!t)
+		return;
+	if (t->fd >= 0)
+		(void)close(t->fd);
+	free(t->tx_arena);
+	free(t->rx_arena);
+	free(t);
+}
+
+struct nic *tap_port_nic(struct tap_port *t)
+{
+	return &t->nic;
+}
+
+int tap_port_fd(const struct tap_port *t)
+{
+	return t->fd;
+}
