@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process in which the engine runs. */
+#ifndef SLUICE_APP_ENGINE_PROCESS_H
+#define SLUICE_APP_ENGINE_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/engine.h"
+
+struct engine_params {
+	int tap_fd;     /* the guest's TAP, non-blocking */
+	int control_fd; /* a byte: the command has ended, deliver what it has sent, then exit;
+	                 * end of file: exit at once */
+	int ready_fd;   /* a byte is written here when the guest may begin */
+	int events_fd;  /* pipe for events, non-blocking; -1: none */
+	struct engine_counters *counters; /* shared memory, zeroed */
+	uint32_t nic_features;            /* NIC_F_... that the TAP takes in both directions */
+	struct engine_config config;      /* on_event is set by engine_process() */
+	pid_t launcher;                   /* parent process */
+};
+
+/* Confines the calling process, which has just been forked, and runs the engine in it. Of its
+ * descriptors only those of params and standard error are kept. Exit status 0: asked to end. */
+_Noreturn void engine_process(const struct engine_params *params);
+
+#endif

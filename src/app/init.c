@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Process 1 of the sandbox.
+ *
+ * Why a PID namespace, and not a launcher that is a subreaper: the end of process 1 is the end of all
+ * processes of the namespace, at once and whatever they do (fork in a loop, change session, ignore
+ * signals), and the kernel sees to it even when the launcher is killed. A subreaper would have to
+ * hunt for its descendants in a race, the command could kill it, and the launcher's death by
+ * SIGKILL would leave daemons behind. Besides, the command runs as the user who started it, and could
+ * otherwise send signals to all of the user's processes. The price is that the process group and
+ * session of the command, which are the launcher's, show as 0 inside; shells cope with that.
+ *
+ * Process groups, job control and signals. The command stays in the process group of the launcher, as
+ * it would with env(1): what the terminal sends to the foreground group reaches it directly, also
+ * in a pipeline. Init is in that group too and has all signals blocked, which makes it the witness of
+ * signals that were sent to the whole group: when the launcher passes on a signal that init has got
+ * as well, then the command has it already, unless it has moved to another group since. (Signals to a
+ * group are sent to its newest member first, so init is never later than the launcher.)
+ *
+ * Invariants, with their tests in tests/integ/test_run.py: no process outlives init; init ends when the
+ * launcher does (test_launcher_killed); a signal is delivered once (test_signals); a stop of the
+ * command is reported (test_job_control).
+ */
+#include "app/init.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/channel.h"
+#include "app/command_confine.h"
+#include "app/complain.h"
+#include "app/files.h"
+#include "app/netns.h"
+#include "base/text.h"
+
+enum {
+	SIGNALS = 65, /* numbers 1 .. 64 */
+};
+
+struct init {
+	const struct init_plan *plan;
+	int signal_fd;
+	pid_t command;
+	bool is_seen[SIGNALS]; /* init has got this signal as a member of the process group */
+};
+
+static int wait_for(int channel, enum channel_type type)
+{
+	struct channel_message m;
+
+	/* The launcher has gone, or is not itself: nobody is left to tell. */
+	return channel_receive(channel, &m, NULL) == 1 && m.type == type ? 0 : -1;
+}
+
+/* Echo requests by unprivileged programs, for the groups that exist in the namespace. */
+static void allow_ping(void)
+{
+	char text[64];
+	struct text t = text_init(text, sizeof(text));
+	unsigned int group = (unsigned int)getegid();
+
+	if (group == 0)
+		text_str(&t, "0 2147483647");
+	else
+		text_printf(&t, "%u %u", group, group);
+	if (file_write("/proc/sys/net/ipv4/ping_group_range", text) == 0)
+		return;
+	t = text_init(text, sizeof(text));
+	text_printf(&t, "%u %u", group, group);
+	if (file_write("/proc/sys/net/ipv4/ping_group_range", text) < 0)
+		note("ping may not work: net.ipv4.ping_group_range cannot be set (%s)",
+		    strerror(errno));
+}
+
+static int set_up_network(const struct init_plan *plan)
+{
+	uint32_t features;
+	int tap;
+	int sent;
+
+	if (plan->netif == NULL)
+		return netns_configure(NULL);
+	tap = netns_open_tap(&features);
+	if (tap < 0)
+		return -1;
+	/* Sent first: the engine's process is made while this one goes on. */
+	sent = channel_send(plan->channel, CHANNEL_TAP, features, tap);
+	close(tap);
+	if (sent < 0)
+		return -1;
+	allow_ping();
+	return netns_configure(plan->netif);
+}
+
+/* Tells why the command could not be run; its exit status. */
+static int exec_status(const char *command)
+{
+	if (errno == ENOENT) {
+		complain("%s: not found", command);
+		return EXIT_NOT_FOUND;
+	}
+	complain("%s: cannot be run: %s", command, strerror(errno));
+	return EXIT_NOT_EXECUTABLE;
+}
+
+_Noreturn static void run_command(const struct init_plan *plan, mode_t mask)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+	umask(mask);
+	/* The old directory may lie below what has been mounted over. */
+	if (plan->caller.directory != NULL && chdir(plan->caller.directory) < 0)
+		note("the working directory %s cannot be entered again: %s", plan->caller.directory,
+		    strerror(errno));
+	if (plan->caller.is_chld_ignored && sigaction(SIGCHLD, &ignore, NULL) < 0)
+		_exit(EXIT_OWN_FAILURE);
+	if (sigprocmask(SIG_SETMASK, &plan->caller.mask, NULL) < 0)
+		_exit(EXIT_OWN_FAILURE);
+	execvp(plan->command[0], plan->command);
+	_exit(exec_status(plan->command[0]));
+}
+
+static void report(const struct init *i, enum channel_type type, int value)
+{
+	/* A launcher that has gone is noticed by the end of its channel. */
+	int failed = channel_send(i->plan->channel, type, (uint32_t)value, -1);
+
+	(void)failed;
+}
+
+/* Takes note of all children that changed. Returns false when the command has ended. */
+static bool reap(struct init *i)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED);
+
+		if (pid <= 0)
+			return true;
+		if (pid != i->command)
+			continue;
+		if (WIFSTOPPED(status)) {
+			report(i, CHANNEL_STOPPED, WSTOPSIG(status));
+		} else if (WIFCONTINUED(status)) {
+			report(i, CHANNEL_CONTINUED, 0);
+		} else {
+			report(i, CHANNEL_ENDED, status);
+			return false;
+		}
+	}
+}
+
+/* Reads all pending signals. Returns false when the command has ended. */
+static bool take_signals(struct init *i)
+{
+	struct signalfd_siginfo info;
+	bool is_alive = true;
+
+	while (read(i->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			is_alive = reap(i) && is_alive;
+		else if (info.ssi_signo < SIGNALS)
+			i->is_seen[info.ssi_signo] = true;
+	}
+	return is_alive;
+}
+
+/* The launcher has got a signal that may be meant for the command. */
+static void pass_on(struct init *i, uint32_t signal)
+{
+	if (signal == 0 || signal >= SIGNALS)
+		return;
+	if (i->is_seen[signal]) {
+		i->is_seen[signal] = false;
+		if (getpgid(i->command) == getpgid(0))
+			return;
+	}
+	kill(i->command, (int)signal);
+}
+
+static void supervise(struct init *i)
+{
+	struct pollfd fds[] = {
+	    {.fd = i->signal_fd, .events = POLLIN},
+	    {.fd = i->plan->channel, .events = POLLIN},
+	};
+	struct channel_message m;
+
+	for (;;) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return;
+		/* Signals first: pass_on() must know all that came before its message. */
+		if (!take_signals(i))
+			return;
+		if (fds[1].revents == 0)
+			continue;
+		if (channel_receive(i->plan->channel, &m, NULL) != 1)
+			return;
+		if (m.type == CHANNEL_SIGNAL) {
+			if (!take_signals(i))
+				return;
+			pass_on(i, m.value);
+		}
+	}
+}
+
+/* All that needs capabilities. The file mode mask is 0 meanwhile, as files are made. */
+static int set_up(const struct init_plan *plan)
+{
+	if (wait_for(plan->channel, CHANNEL_GO) < 0)
+		return -1;
+	if (set_up_network(plan) < 0 || mounts_set_up(&plan->mounts) < 0)
+		return -1;
+	return command_confine(plan->mounts.is_root);
+}
+
+void init_process(const struct init_plan *plan)
+{
+	struct init i = {.plan = plan};
+	mode_t mask = umask(0);
+	sigset_t all;
+
+	if (prctl(PR_SET_NAME, "sluice-init") < 0 || set_up(plan) < 0)
+		_exit(EXIT_OWN_FAILURE);
+	/* After the change of credentials, which resets both. What the command could do to init it
+	 * can do to itself, but it has no business in init's memory. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		_exit(EXIT_OWN_FAILURE);
+	sigfillset(&all);
+	i.signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (i.signal_fd < 0 || channel_send(plan->channel, CHANNEL_READY, 0, -1) < 0 ||
+	    wait_for(plan->channel, CHANNEL_START) < 0)
+		_exit(EXIT_OWN_FAILURE);
+	i.command = fork();
+	if (i.command == 0)
+		run_command(plan, mask);
+	if (i.command < 0) {
+		complain("no process can be made for the command: %s", strerror(errno));
+		_exit(EXIT_OWN_FAILURE);
+	}
+	supervise(&i);
+	_exit(0);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line of `sluice run`. Options end where the command begins: what stands behind it belongs
+ * to it, with or without "--". Numbers are decimal, without sign, within the range that the message
+ * names; nothing is rounded, cut or ignored.
+ */
+#include "app/run_options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/complain.h"
+#include "app/guest_files.h"
+
+enum {
+	KEY_NET = 0x100,
+	KEY_NET_RULE,
+	KEY_NET_DEFAULT_EGRESS,
+	KEY_NET_DEFAULT_INGRESS,
+	KEY_MTU,
+	KEY_SLOT,
+	KEY_IPV4_POOL,
+	KEY_IPV6_POOL,
+	KEY_IPV4,
+	KEY_IPV6,
+	KEY_MAC,
+	KEY_MAX_CONNECTIONS,
+	KEY_TCP_KEEPALIVE,
+	KEY_TCP_IDLE,
+	KEY_MAX_UDP_FLOWS,
+	KEY_UDP_IDLE,
+	KEY_DNS_NAMESERVER,
+	KEY_DNS_QUERY_TIMEOUT,
+	KEY_EVENTS,
+	KEY_STATS,
+	KEY_KEEP_SOCKET,
+	KEY_KEEP_HOST_SOCKETS,
+	KEY_VERBOSE = 'v',
+
+	GROUP_POLICY = 1,
+	GROUP_ADDRESS,
+	GROUP_LIMIT,
+	GROUP_DNS,
+	GROUP_WATCH,
+	GROUP_HOST,
+
+	SECONDS_MAX = 31536000, /* a year */
+	UDP_LIMIT_MAX = 1000000,
+	DNS_TIMEOUT_MAX_MS = 60000,
+};
+
+#define NS_PER_S  1000000000ULL
+#define NS_PER_MS 1000000ULL
+
+static const struct argp_option option_table[] = {
+    {NULL, 0, NULL, 0, "What the command may reach:", GROUP_POLICY},
+    {"net", KEY_NET, "PROFILE[,...]", 0,
+	"public, private, host, or all, or none. Default: public, unless there are rules", 0},
+    {"net-rule", KEY_NET_RULE, "RULE[,...]", 0,
+	"allow|deny[:egress|ingress|any]@TARGET[:PROTO[:PORTS]], first match decides; may be "
+	"repeated",
+	0},
+    {"net-default-egress", KEY_NET_DEFAULT_EGRESS, "allow|deny", 0,
+	"What happens to outgoing traffic that no rule matches", 0},
+    {"net-default-ingress", KEY_NET_DEFAULT_INGRESS, "allow|deny", 0,
+	"What happens to incoming traffic that no rule matches", 0},
+
+    {NULL, 0, NULL, 0, "Addresses of the command's network:", GROUP_ADDRESS},
+    {"slot", KEY_SLOT, "N", 0, "Which addresses of the pools, 0 to 65535. Default: 0", 0},
+    {"ipv4-pool", KEY_IPV4_POOL, "CIDR", 0, "Default: " ADDRESSING_POOL_V4, 0},
+    {"ipv6-pool", KEY_IPV6_POOL, "CIDR", 0, "Default: " ADDRESSING_POOL_V6, 0},
+    {"ipv4", KEY_IPV4, "ADDRESS", 0, "IPv4 address; the gateway's is the one before it", 0},
+    {"ipv6", KEY_IPV6, "ADDRESS", 0, "IPv6 address; the gateway's ends in ::1", 0},
+    {"mac", KEY_MAC, "MAC", 0, "MAC address. Default: from the slot", 0},
+    {"mtu", KEY_MTU, "BYTES", 0, "1280 to 65520. Default: 1500", 0},
+
+    {NULL, 0, NULL, 0, "Limits:", GROUP_LIMIT},
+    {"max-connections", KEY_MAX_CONNECTIONS, "N", 0,
+	"TCP connections at once, 1 to 1000000. Default: 4096", 0},
+    {"tcp-keepalive", KEY_TCP_KEEPALIVE, "SECONDS", 0,
+	"Probe the peers of a silent TCP connection after this time; 0: never", 0},
+    {"tcp-idle", KEY_TCP_IDLE, "SECONDS", 0,
+	"Reset a silent TCP connection after this time; 0: never", 0},
+    {"max-udp-flows", KEY_MAX_UDP_FLOWS, "N", 0, "UDP flows at once, 1 to 1000000. Default: 4096",
+	0},
+    {"udp-idle", KEY_UDP_IDLE, "SECONDS", 0, "Forget a silent UDP flow after this time", 0},
+
+    {NULL, 0, NULL, 0, "Names:", GROUP_DNS},
+    {"dns-nameserver", KEY_DNS_NAMESERVER, "ADDRESS[:PORT]", 0,
+	"Ask this resolver; may be repeated. Default: the host's", 0},
+    {"dns-query-timeout-ms", KEY_DNS_QUERY_TIMEOUT, "N", 0,
+	"How long to wait for a resolver, 1 to 60000", 0},
+
+    {NULL, 0, NULL, 0, "What is told:", GROUP_WATCH},
+    {"events", KEY_EVENTS, "FILE", 0, "Append flows and denials as JSON lines; - is standard error",
+	0},
+    {"stats", KEY_STATS, NULL, 0, "Print counters to standard error at the end", 0},
+    {"verbose", KEY_VERBOSE, NULL, 0, "Tell what is set up", 0},
+
+    {NULL, 0, NULL, 0, "The host's services:", GROUP_HOST},
+    {"keep-socket", KEY_KEEP_SOCKET, "PATH", 0,
+	"Let the command reach this Unix socket of the host; may be repeated", 0},
+    {"keep-host-sockets", KEY_KEEP_HOST_SOCKETS, NULL, 0,
+	"Let the command reach all Unix sockets of the host", 0},
+    {0},
+};
+
+/* Ends the program: argp has no other way that leaves no trace of the reading behind. */
+__attribute__((format(printf, 1, 2))) _Noreturn static void refuse(const char *format, ...)
+{
+	char message[512];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	complain("%s", message);
+	exit(EXIT_OWN_FAILURE);
+}
+
+static uint64_t number(const char *option, const char *text, uint64_t min, uint64_t max)
+{
+	uint64_t v = 0;
+	size_t len = strlen(text);
+	bool is_good = len > 0 && len <= 12;
+
+	for (size_t i = 0; i < len && is_good; i++) {
+		is_good = text[i] >= '0' && text[i] <= '9';
+		v = v * 10 + (uint64_t)(text[i] - '0');
+	}
+	if (!is_good || v < min || v > max)
+		refuse("--%s %s is not possible; use a number from %" PRIu64 " to %" PRIu64, option,
+		    text, min, max);
+	return v;
+}
+
+static void add_string(struct string_list *list, const char *item)
+{
+	const char **items =
+	    reallocarray((void *)list->items, list->count + 1, sizeof(*list->items));
+
+	if (items == NULL)
+		refuse("out of memory");
+	list->items = items;
+	list->items[list->count++] = item;
+}
+
+static enum policy_action action(const char *option, const char *text)
+{
+	if (strcmp(text, "allow") == 0)
+		return POLICY_ALLOW;
+	if (strcmp(text, "deny") != 0)
+		refuse("--%s %s is not possible; use allow or deny", option, text);
+	return POLICY_DENY;
+}
+
+static struct ip_addr address(const char *option, const char *text, bool is_v4)
+{
+	struct ip_addr a;
+
+	if (ip_addr_parse(text, &a) < 0 || ip_addr_is_v4(&a) != is_v4)
+		refuse("--%s %s is not an %s address; use one like %s", option, text,
+		    is_v4 ? "IPv4" : "IPv6", is_v4 ? "100.96.0.2" : "fd42:6d73:62::2");
+	return a;
+}
+
+static struct ip_prefix pool(const char *option, const char *text, bool is_v4, unsigned int max_len)
+{
+	struct ip_prefix p = {0};
+	int result = ip_prefix_parse(text, &p);
+
+	if (result == -EDOM)
+		refuse("--%s %s has bits set behind its prefix; use the first address of the "
+		       "pool",
+		    option, text);
+	if (result < 0 || ip_addr_is_v4(&p.addr) != is_v4 || p.len > max_len)
+		refuse("--%s %s is not possible; use an %s prefix of at most %u bits, like %s",
+		    option, text, is_v4 ? "IPv4" : "IPv6", max_len,
+		    is_v4 ? ADDRESSING_POOL_V4 : ADDRESSING_POOL_V6);
+	return p;
+}
+
+static void add_nameserver(struct run_options *o, const char *text)
+{
+	if (o->nameserver_count == ENGINE_RESOLVERS_MAX)
+		refuse("--dns-nameserver %s is one too many; at most %d can be used", text,
+		    ENGINE_RESOLVERS_MAX);
+	if (guest_files_parse_nameserver(text, &o->nameservers[o->nameserver_count]) < 0)
+		refuse("--dns-nameserver %s is not possible; use an address, with a port if "
+		       "need be: 192.0.2.53:5353 or [2001:db8::53]:5353",
+		    text);
+	o->nameserver_count++;
+}
+
+/* Options about addresses; false: another one. */
+static bool parse_address(int key, const char *arg, struct addressing *a)
+{
+	switch (key) {
+	case KEY_SLOT:
+		a->slot = (uint16_t)number("slot", arg, 0, ADDRESSING_SLOT_MAX);
+		return true;
+	case KEY_IPV4_POOL:
+		a->pool_v4 = pool("ipv4-pool", arg, true, ADDRESSING_V4_LEN);
+		return true;
+	case KEY_IPV6_POOL:
+		a->pool_v6 = pool("ipv6-pool", arg, false, ADDRESSING_V6_LEN);
+		return true;
+	case KEY_IPV4:
+		a->v4 = address("ipv4", arg, true);
+		return true;
+	case KEY_IPV6:
+		a->v6 = address("ipv6", arg, false);
+		return true;
+	case KEY_MAC:
+		if (mac_addr_parse(arg, &a->mac) < 0)
+			refuse(
+			    "--mac %s is not a MAC address; use one like 02:00:00:00:00:02", arg);
+		a->has_mac = true;
+		return true;
+	case KEY_MTU:
+		a->mtu = (uint16_t)number("mtu", arg, NETIF_MTU_MIN, NETIF_MTU_MAX);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Options about limits and times; false: another one. */
+static bool parse_limit(int key, const char *arg, struct run_options *o)
+{
+	switch (key) {
+	case KEY_MAX_CONNECTIONS:
+		o->limits.tcp_limit =
+		    (uint32_t)number("max-connections", arg, 1, ENGINE_TCP_LIMIT_MAX);
+		o->has_tcp_limit = true;
+		return true;
+	case KEY_TCP_KEEPALIVE:
+		o->limits.tcp_keepalive_ns =
+		    number("tcp-keepalive", arg, 0, SECONDS_MAX) * NS_PER_S;
+		o->has_tcp_keepalive = true;
+		return true;
+	case KEY_TCP_IDLE:
+		o->limits.tcp_idle_ns = number("tcp-idle", arg, 0, SECONDS_MAX) * NS_PER_S;
+		o->has_tcp_idle = true;
+		return true;
+	case KEY_MAX_UDP_FLOWS:
+		o->limits.udp_limit = (uint32_t)number("max-udp-flows", arg, 1, UDP_LIMIT_MAX);
+		o->has_udp_limit = true;
+		return true;
+	case KEY_UDP_IDLE:
+		o->limits.udp_idle_ns = number("udp-idle", arg, 1, SECONDS_MAX) * NS_PER_S;
+		o->has_udp_idle = true;
+		return true;
+	case KEY_DNS_QUERY_TIMEOUT:
+		o->limits.dns_timeout_ns =
+		    number("dns-query-timeout-ms", arg, 1, DNS_TIMEOUT_MAX_MS) * NS_PER_MS;
+		o->has_dns_timeout = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void set_default(
+    struct run_options *o, enum policy_direction direction, const char *option, const char *arg)
+{
+	o->has_default[direction] = true;
+	o->defaults[direction] = action(option, arg);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct run_options *o = state->input;
+
+	if (parse_address(key, arg, &o->addressing) || parse_limit(key, arg, o))
+		return 0;
+	switch (key) {
+	case KEY_NET:
+		add_string(&o->profiles, arg);
+		return 0;
+	case KEY_NET_RULE:
+		add_string(&o->rules, arg);
+		return 0;
+	case KEY_NET_DEFAULT_EGRESS:
+		set_default(o, POLICY_EGRESS, "net-default-egress", arg);
+		return 0;
+	case KEY_NET_DEFAULT_INGRESS:
+		set_default(o, POLICY_INGRESS, "net-default-ingress", arg);
+		return 0;
+	case KEY_DNS_NAMESERVER:
+		add_nameserver(o, arg);
+		return 0;
+	case KEY_EVENTS:
+		o->events = arg;
+		return 0;
+	case KEY_STATS:
+		o->has_stats = true;
+		return 0;
+	case KEY_VERBOSE:
+		note_enable();
+		return 0;
+	case KEY_KEEP_SOCKET:
+		add_string(&o->keep_sockets, arg);
+		return 0;
+	case KEY_KEEP_HOST_SOCKETS:
+		o->keeps_all_sockets = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		/* The first word that is no option, and all behind it: the command. */
+		o->command = &state->argv[state->next - 1];
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_NO_ARGS:
+		refuse("there is no command to run; say it behind the options: sluice run -- "
+		       "COMMAND");
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp parser = {
+    .options = option_table,
+    .parser = parse,
+    .args_doc = "COMMAND [ARGUMENT...]",
+    .doc = "Runs COMMAND behind its own network."
+	   "\v"
+	   "Exit status: the command's; 125 if sluice fails, 126 if COMMAND cannot be run, 127 if "
+	   "it is "
+	   "not found.\n"
+	   "See sluice(1) for rules, profiles and examples.",
+};
+
+void run_options_parse(int argc, char **argv, struct run_options *ret_options)
+{
+	struct run_options o = {.addressing = addressing_default()};
+	error_t failed;
+
+	argp_err_exit_status = EXIT_OWN_FAILURE;
+	failed = argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &o);
+	if (failed != 0) {
+		complain("the command line cannot be read: %s", strerror(failed));
+		exit(EXIT_OWN_FAILURE);
+	}
+	*ret_options = o;
+}
+
+void run_options_fini(struct run_options *o)
+{
+	free((void *)o->rules.items);
+	free((void *)o->profiles.items);
+	free((void *)o->keep_sockets.items);
+}

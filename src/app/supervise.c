@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The launcher's loop. It sleeps until something happens, and never looks at what the guest sends.
+ *
+ * Signals: all are blocked and read from a signalfd. Each is passed to init, which knows whether the
+ * command has got it already (init.c). Stops: the launcher is stopped when the command is, by the
+ * same signal, and not before: a program that handles Ctrl-Z itself decides. The shell outside then
+ * sees its job stopped, and continues the whole group.
+ *
+ * The end: when the command has ended, init ends and with it all other processes of the sandbox. The
+ * engine is told, delivers what the command has sent before, and exits; the second time a person
+ * asks for the end (Ctrl-C), it exits at once. When the engine ends unasked, the command has lost its
+ * network: it gets SIGTERM, and after a grace time SIGKILL.
+ */
+#include "app/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "app/channel.h"
+#include "app/complain.h"
+
+enum {
+	COMMAND_GRACE_MS = 5000, /* from SIGTERM to SIGKILL, when the engine has died */
+	DELIVERY_MAX_MS = 60000, /* for the engine to deliver what the command has sent */
+	ENGINE_GRACE_MS = 5000,  /* for the engine to exit at once */
+	NEVER_MS = -1,
+};
+
+enum phase {
+	PHASE_COMMAND,    /* the command runs */
+	PHASE_TERMINATED, /* ... without network: it has been asked to end */
+	PHASE_DELIVERY,   /* the sandbox has gone, the engine delivers */
+	PHASE_ABORT,      /* the engine has been told to exit at once */
+	PHASE_OVER,
+};
+
+/* The controlling terminal as it was at the start. */
+struct terminal {
+	int fd;               /* -1: none */
+	bool is_ours;         /* our process group was in the foreground */
+	bool has_modes;       /* modes is set */
+	struct termios modes; /* to be restored when the command was killed */
+};
+
+struct state {
+	struct supervisor *s;
+	struct terminal terminal;
+	enum phase phase;
+	int64_t deadline_ms; /* of the phase; INT64_MAX: none */
+	bool has_status;
+	int status; /* the command's */
+	bool has_failed;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	/* Cannot fail for this clock. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void enter(struct state *st, enum phase phase, int max_ms)
+{
+	st->phase = phase;
+	st->deadline_ms = max_ms == NEVER_MS ? INT64_MAX : now_ms() + max_ms;
+}
+
+static struct terminal terminal_save(void)
+{
+	struct terminal t = {.fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY)};
+
+	if (t.fd < 0)
+		return t;
+	t.is_ours = tcgetpgrp(t.fd) == getpgrp();
+	t.has_modes = tcgetattr(t.fd, &t.modes) == 0;
+	return t;
+}
+
+/* A shell that ran inside may have left the terminal to a process group that is gone; a command
+ * that was killed has left it in whatever state. SIGTTOU is blocked, as all signals are. */
+static void terminal_restore(struct terminal *t, bool was_killed)
+{
+	if (t->fd < 0)
+		return;
+	if (t->is_ours) {
+		pid_t group = tcgetpgrp(t->fd);
+
+		if (group >= 0 && group != getpgrp() && tcsetpgrp(t->fd, getpgrp()) < 0)
+			note("the terminal's process group is not restored: %s", strerror(errno));
+		if (was_killed && t->has_modes && tcsetattr(t->fd, TCSADRAIN, &t->modes) < 0)
+			note("the terminal's modes are not restored: %s", strerror(errno));
+	}
+	close(t->fd);
+	t->fd = -1;
+}
+
+static void tell_init(struct state *st, enum channel_type type, uint32_t value)
+{
+	if (st->s->channel >= 0 && channel_send(st->s->channel, type, value, -1) < 0)
+		note("the sandbox does not listen: %s", strerror(errno));
+}
+
+/* Asks the engine to deliver and exit. Without an engine, or after its end, all is over. */
+static void begin_delivery(struct state *st)
+{
+	if (st->s->engine < 0) {
+		enter(st, PHASE_OVER, NEVER_MS);
+		return;
+	}
+	enter(st, PHASE_DELIVERY, DELIVERY_MAX_MS);
+	if (write(st->s->control, "", 1) < 0)
+		note("the engine does not listen: %s", strerror(errno));
+}
+
+static void begin_abort(struct state *st)
+{
+	enter(st, PHASE_ABORT, ENGINE_GRACE_MS);
+	if (st->s->control >= 0)
+		close(st->s->control);
+	st->s->control = -1;
+}
+
+static void on_deadline(struct state *st)
+{
+	switch (st->phase) {
+	case PHASE_TERMINATED:
+		kill(st->s->init, SIGKILL);
+		st->deadline_ms = INT64_MAX;
+		break;
+	case PHASE_DELIVERY:
+		complain(
+		    "data that the command has sent could not be delivered within %d s after its "
+		    "end and is lost",
+		    DELIVERY_MAX_MS / 1000);
+		begin_abort(st);
+		break;
+	case PHASE_ABORT:
+		kill(st->s->engine, SIGKILL);
+		st->deadline_ms = INT64_MAX;
+		break;
+	case PHASE_COMMAND:
+	case PHASE_OVER:
+		break;
+	}
+}
+
+/* Reads all messages of init. Returns the signal by which the command is stopped, or 0. */
+static int read_messages(struct state *st)
+{
+	struct pollfd more = {.fd = st->s->channel, .events = POLLIN};
+	struct channel_message m;
+	int stop = 0;
+
+	while (st->s->channel >= 0 && poll(&more, 1, 0) > 0) {
+		if (channel_receive(st->s->channel, &m, NULL) != 1) {
+			/* Init is ending; SIGCHLD tells the rest. */
+			close(st->s->channel);
+			st->s->channel = -1;
+		} else if (m.type == CHANNEL_STOPPED) {
+			stop = (int)m.value;
+		} else if (m.type == CHANNEL_CONTINUED) {
+			stop = 0;
+		} else if (m.type == CHANNEL_ENDED) {
+			st->has_status = true;
+			st->status = (int)m.value;
+		}
+	}
+	return stop;
+}
+
+static void on_init_end(struct state *st, int status)
+{
+	(void)read_messages(st);
+	st->s->init = -1;
+	if (st->s->channel >= 0)
+		close(st->s->channel);
+	st->s->channel = -1;
+	if (!st->has_status && !st->has_failed) {
+		st->has_failed = true;
+		/* With its own exit status it has told why. */
+		if (WIFSIGNALED(status))
+			complain("the sandbox was killed by signal %d (%s); the command is gone",
+			    WTERMSIG(status), strsignal(WTERMSIG(status)));
+	}
+	begin_delivery(st);
+}
+
+static void on_engine_end(struct state *st, int status)
+{
+	bool is_wanted = st->phase == PHASE_DELIVERY || st->phase == PHASE_ABORT;
+
+	st->s->engine = -1;
+	relay_run(&st->s->messages, "standard error");
+	if (WIFSIGNALED(status) && !(st->phase == PHASE_ABORT && WTERMSIG(status) == SIGKILL)) {
+		complain("the engine was killed by signal %d (%s)%s", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)),
+		    is_wanted ? "" : "; the command has no network any more and is ended");
+		st->has_failed = true;
+	} else if (!is_wanted || (WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
+		complain("the engine ended with status %d%s", WEXITSTATUS(status),
+		    is_wanted ? "" : "; the command has no network any more and is ended");
+		st->has_failed = true;
+	}
+	if (is_wanted) {
+		enter(st, PHASE_OVER, NEVER_MS);
+		return;
+	}
+	tell_init(st, CHANNEL_SIGNAL, SIGTERM);
+	tell_init(st, CHANNEL_SIGNAL, SIGCONT);
+	enter(st, PHASE_TERMINATED, COMMAND_GRACE_MS);
+}
+
+static void reap(struct state *st)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(-1, &status, WNOHANG);
+
+		if (pid <= 0)
+			return;
+		if (pid == st->s->init)
+			on_init_end(st, status);
+		else if (pid == st->s->engine)
+			on_engine_end(st, status);
+	}
+}
+
+static bool is_request_to_end(uint32_t signal)
+{
+	return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
+}
+
+/* Returns whether SIGCONT was among the signals. */
+static bool take_signals(struct state *st)
+{
+	struct signalfd_siginfo info;
+	bool is_continued = false;
+
+	while (read(st->s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD) {
+			reap(st);
+		} else if (st->phase == PHASE_DELIVERY) {
+			if (is_request_to_end(info.ssi_signo))
+				begin_abort(st);
+		} else {
+			is_continued = is_continued || info.ssi_signo == SIGCONT;
+			tell_init(st, CHANNEL_SIGNAL, info.ssi_signo);
+		}
+	}
+	return is_continued;
+}
+
+/* Stops this process as the command was stopped, until somebody continues it. */
+static void stop_self(int signal)
+{
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	struct sigaction old;
+	sigset_t one;
+
+	if (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU)
+		signal = SIGSTOP;
+	if (signal == SIGSTOP) {
+		(void)raise(SIGSTOP);
+		return;
+	}
+	sigemptyset(&one);
+	sigaddset(&one, signal);
+	if (sigaction(signal, &dfl, &old) < 0)
+		return;
+	(void)raise(signal);
+	/* Stops here. */
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	sigprocmask(SIG_BLOCK, &one, NULL);
+	if (sigaction(signal, &old, NULL) < 0)
+		note("signal %d keeps its default", signal);
+}
+
+static void on_channel(struct state *st)
+{
+	int stop = read_messages(st);
+
+	/* If the group has been continued since, so has the command. */
+	if (stop > 0 && st->terminal.fd >= 0 && !take_signals(st))
+		stop_self(stop);
+}
+
+static int timeout_ms(const struct state *st)
+{
+	int64_t left;
+
+	if (st->deadline_ms == INT64_MAX)
+		return NEVER_MS;
+	left = st->deadline_ms - now_ms();
+	return left < 0 ? 0 : (int)(left < INT_MAX ? left : INT_MAX);
+}
+
+static void loop(struct state *st)
+{
+	struct supervisor *s = st->s;
+
+	while (st->phase != PHASE_OVER) {
+		struct pollfd fds[] = {
+		    {.fd = s->signals, .events = POLLIN},
+		    {.fd = s->channel, .events = POLLIN},
+		    {.fd = s->events.from, .events = POLLIN},
+		    {.fd = s->messages.from, .events = POLLIN},
+		};
+		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms(st));
+
+		if (n == 0)
+			on_deadline(st);
+		if (n <= 0)
+			continue;
+		if (fds[1].revents != 0)
+			on_channel(st);
+		if (fds[2].revents != 0)
+			relay_run(&s->events, "the events file");
+		if (fds[3].revents != 0)
+			relay_run(&s->messages, "standard error");
+		if (fds[0].revents != 0)
+			(void)take_signals(st);
+	}
+}
+
+int supervise(struct supervisor *s)
+{
+	struct state st = {.s = s, .deadline_ms = INT64_MAX, .terminal = terminal_save()};
+
+	tell_init(&st, CHANNEL_START, 0);
+	loop(&st);
+	relay_run(&s->events, "the events file");
+	relay_run(&s->messages, "standard error");
+	terminal_restore(&st.terminal, st.has_status && WIFSIGNALED(st.status));
+	if (s->control >= 0)
+		close(s->control);
+	s->control = -1;
+	relay_fini(&s->events);
+	relay_fini(&s->messages);
+	close(s->signals);
+	s->signals = -1;
+	return st.has_failed || !st.has_status ? -1 : st.status;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The launcher while the command runs. */
+#ifndef SLUICE_APP_SUPERVISE_H
+#define SLUICE_APP_SUPERVISE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "app/relay.h"
+
+/* What the launcher holds. Descriptors are closed by supervise(). */
+struct supervisor {
+	pid_t init;            /* process 1 of the sandbox */
+	pid_t engine;          /* -1: none */
+	int channel;           /* to init */
+	int control;           /* to the engine; -1: none */
+	struct relay events;   /* from the engine to the events file */
+	struct relay messages; /* from the engine's standard error to ours */
+	int signals;           /* signalfd of all signals, non-blocking */
+};
+
+/* Tells init to run the command, and serves it until the command has ended and all processes have
+ * gone. Returns the command's wait status, or -1 when sluice has failed, with one sentence printed. */
+__attribute__((warn_unused_result)) int supervise(struct supervisor *s);
+
+#endif
