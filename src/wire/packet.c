@@ -388,7 +388,7 @@ static enum drop_reason check_vnet(const struct packet *p)
 		return p->family == 6 && p->proto == PROTO_TCP ? DROP_NONE : DROP_VNET;
 	case VNET_GSO_UDP:
 	case VNET_GSO_USO:
-		return p->proto == PROTO_UDP ? DROP_NONE : DROP_VNET;
+		return p->proto == PROTO_UDP && gso == v->gso_type ? DROP_NONE : DROP_VNET;
 	default:
 		return DROP_VNET;
 	}

@@ -126,8 +126,8 @@ __attribute__((warn_unused_result)) enum drop_reason packet_parse_l4(struct pack
 /* Copies len bytes from offset off of the frame; off + len lies inside. */
 void frame_copy(const struct frame *frame, uint32_t off, void *to, uint32_t len);
 
-/* The pieces of frame bytes off .. off + len - 1; returns how many of iov (of max) are used, or 0 if
- * max is too small. */
+/* The pieces of frame bytes off .. off + len - 1, which lie inside; returns how many of iov (of max)
+ * are used: 0 if max is too small, or for a len of 0. */
 uint32_t frame_slice(
     const struct frame *frame, uint32_t off, uint32_t len, struct iovec *iov, uint32_t max);
 

@@ -33,7 +33,7 @@ struct vnet_hdr {
 };
 
 /* Little-endian on the wire. All 12 bytes are read or written; any value is legal here, as only
- * the frame can tell what contradicts it (packet_check_vnet()). */
+ * the frame can tell what contradicts it (packet_parse_l4()). */
 struct vnet_hdr vnet_parse(const uint8_t wire[VNET_HDR_SIZE]);
 void vnet_build(const struct vnet_hdr *h, uint8_t wire[VNET_HDR_SIZE]);
 
