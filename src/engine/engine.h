@@ -24,7 +24,9 @@ enum {
 
 	ENGINE_TCP_LIMIT_DEFAULT = 4096,
 	ENGINE_TCP_LIMIT_MAX = 1000000,
+	ENGINE_TCP_BACKLOG_DEFAULT = 1024,
 	ENGINE_UDP_LIMIT_DEFAULT = 4096,
+	ENGINE_UDP_LIMIT_MAX = 1000000,
 };
 
 #define ENGINE_NEVER UINT64_MAX
@@ -67,7 +69,7 @@ void engine_on_frames(struct engine *e);
 void engine_on_room(struct engine *e);
 
 /* A socket is ready: events of SOCK_... */
-void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events);
+void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, uint64_t now_ns);
 
 /* One pass: frames, sockets, timers, in bounded amounts. True if there is more to do at once. Returns
  * -EPIPE when the guest's link is gone, 1 if there is more to do at once, else 0. */

@@ -269,11 +269,15 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 
 /* ---- host to guest ---- */
 
+/* Takes acknowledged bytes off the socket's queue, so that the remote side may send on. While more is
+ * on its way to the guest this can wait a little. It cannot when nothing is: the last bytes of a
+ * large buffer hold all of its memory, and with it the window, and no event would come again. */
 static void consume(struct flow_world *w, struct tcp_flow *f)
 {
-	bool is_worth = f->unconsumed >= CONSUME_BYTES || f->acks_unconsumed >= CONSUME_ACKS;
+	bool is_worth = f->unconsumed >= CONSUME_BYTES || f->acks_unconsumed >= CONSUME_ACKS ||
+			f->conn.snd_una == f->conn.snd_nxt;
 
-	if (!is_worth || f->sock == SOCK_NONE)
+	if (!is_worth || f->unconsumed == 0 || f->sock == SOCK_NONE)
 		return;
 	(void)w->ops->tcp_consume(w->host, f->sock, f->unconsumed);
 	f->unconsumed = 0;
@@ -285,8 +289,10 @@ static uint32_t frame_payload(const struct flow_world *w, const struct tcp_flow 
 {
 	uint32_t feature = f->key.family == 4 ? NIC_F_TSO4 : NIC_F_TSO6;
 	uint32_t mss = f->conn.mss;
+	uint32_t max =
+	    TCP_GSO_MAX - (netif_ip_head_len(f->key.family) - ETH_HDR_SIZE) - TCP_HDR_SIZE;
 
-	return (w->netif->nic->features & feature) != 0 ? TCP_GSO_MAX / mss * mss : mss;
+	return (w->netif->nic->features & feature) != 0 ? max / mss * mss : mss;
 }
 
 /* Reserves frames for up to len bytes; returns how many, with their bodies cut to len bytes in all. */

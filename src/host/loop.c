@@ -77,6 +77,7 @@ static int turn(
 
 	(void)stop_fd;
 	for (;;) {
+		uint64_t now;
 		int n;
 		int more;
 
@@ -85,6 +86,7 @@ static int turn(
 		n = wait_events(h, events, e, has_more);
 		if (n < 0)
 			return n;
+		now = host_now_ns();
 		for (int i = 0; i < n; i++) {
 			uint64_t data = events[i].data.u64;
 
@@ -94,9 +96,9 @@ static int turn(
 				engine_on_frames(e);
 			else
 				engine_on_sock(
-				    e, host_unpack_owner(data), sock_events(events[i].events));
+				    e, host_unpack_owner(data), sock_events(events[i].events), now);
 		}
-		more = engine_run(e, host_now_ns());
+		more = engine_run(e, now);
 		if (more < 0)
 			return more;
 		has_more = more > 0;

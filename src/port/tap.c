@@ -172,7 +172,8 @@ int tap_port_new(int fd, uint32_t features, struct tap_port **ret_port)
 		return -ENOMEM;
 	}
 	t->fd = fd;
-	t->nic = (struct nic){.ops = &tap_ops, .features = features, .batch_max = RX_SLOTS};
+	t->nic = (struct nic){
+	    .ops = &tap_ops, .features = features, .is_level = true, .batch_max = RX_SLOTS};
 	*ret_port = t;
 	return 0;
 }

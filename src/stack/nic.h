@@ -14,6 +14,7 @@
 #ifndef SLUICE_STACK_NIC_H
 #define SLUICE_STACK_NIC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -75,7 +76,8 @@ struct nic_counters {
 /* First member of each port. */
 struct nic {
 	const struct nic_ops *ops;
-	uint32_t features;  /* NIC_F_... towards the guest */
+	uint32_t features; /* NIC_F_... towards the guest */
+	bool is_level; /* a frame that was not staged is announced again before the owner sleeps */
 	uint32_t batch_max; /* reservations that may be open at once, 1 .. NIC_BATCH_MAX */
 	struct nic_counters counters;
 };

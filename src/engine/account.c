@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events of the engine.
+ *
+ * The end of a flow is told each time: flows are bounded. Denials are as many as the guest likes, so they
+ * are told at a bounded rate; the next event that is told carries the count of those that were
+ * not, and the counters count them all (threats.md C16).
+ */
+#include "engine/internal.h"
+
+static void tell(struct engine *e, const struct engine_event *event)
+{
+	if (e->cfg.on_event)
+		e->cfg.on_event(e->cfg.event_ctx, event);
+}
+
+void account_flow_end(void *engine, const struct tcp_flow *f, enum flow_end end)
+{
+	struct engine *e = engine;
+	struct engine_event event = {
+	    .kind = EVENT_FLOW_END,
+	    .proto = POLICY_TCP,
+	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
+	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
+	    .verdict = f->verdict,
+	    .end = end,
+	    .start_ns = f->start_ns,
+	    .end_ns = e->world.now_ns,
+	    .tx_bytes = f->tx_bytes,
+	    .rx_bytes = f->rx_bytes,
+	    .count = 1,
+	};
+
+	tell(e, &event);
+}
+
+static void tell_refusal(struct engine *e, const struct packet *p, struct engine_event *event)
+{
+	event->guest.addr = p->src;
+	event->remote.addr = p->dst;
+	event->start_ns = e->world.now_ns;
+	event->end_ns = e->world.now_ns;
+	if (p->proto == PROTO_TCP) {
+		event->proto = POLICY_TCP;
+		event->guest.port = p->tcp.src_port;
+		event->remote.port = p->tcp.dst_port;
+	} else if (p->proto == PROTO_UDP) {
+		event->proto = POLICY_UDP;
+		event->guest.port = p->udp.src_port;
+		event->remote.port = p->udp.dst_port;
+	} else {
+		event->proto = p->family == 4 ? POLICY_ICMP4 : POLICY_ICMP6;
+	}
+	if (!bucket_take(&e->events, e->world.now_ns)) {
+		e->events_suppressed++;
+		return;
+	}
+	event->count = 1 + e->events_suppressed;
+	e->events_suppressed = 0;
+	tell(e, event);
+}
+
+void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v)
+{
+	struct engine_event event = {.kind = EVENT_DENIED, .verdict = *v, .reason = DROP_POLICY};
+
+	if (p->proto == PROTO_TCP)
+		e->world.counters->denied_tcp++;
+	else if (p->proto == PROTO_UDP)
+		e->world.counters->denied_udp++;
+	else
+		e->world.counters->denied_icmp++;
+	netif_drop(&e->netif, DROP_POLICY);
+	tell_refusal(e, p, &event);
+}
+
+void account_refused(struct engine *e, const struct packet *p, const struct policy_verdict *v,
+    enum drop_reason reason)
+{
+	struct engine_event event = {.kind = EVENT_REFUSED, .verdict = *v, .reason = reason};
+
+	netif_drop(&e->netif, reason);
+	tell_refusal(e, p, &event);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: life, one pass, timers.
+ *
+ * A pass takes frames of the guest, then what is due, then serves flows in turn, each in bounded amounts, so
+ * that neither direction starves the other. Nothing here walks all flows.
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine/internal.h"
+
+enum {
+	PASS_FRAMES = 64,       /* frames of the guest in one pass */
+	PASS_BYTES = 512 << 10, /* bytes in one pass, each way */
+};
+
+#define SECOND_NS 1000000000ULL
+
+void engine_config_defaults(struct engine_config *cfg)
+{
+	*cfg = (struct engine_config){
+	    .tcp_limit = ENGINE_TCP_LIMIT_DEFAULT,
+	    .tcp_backlog = ENGINE_TCP_BACKLOG_DEFAULT,
+	    .tcp_keepalive_ns = 7200 * SECOND_NS,
+	    .udp_limit = ENGINE_UDP_LIMIT_DEFAULT,
+	    .udp_idle_ns = 120 * SECOND_NS,
+	    .dns_timeout_ns = 5 * SECOND_NS,
+	};
+	cfg->netif.mtu = NETIF_MTU_DEFAULT;
+}
+
+static bool is_config_right(const struct engine_config *c)
+{
+	return c->tcp_limit > 0 && c->tcp_limit <= ENGINE_TCP_LIMIT_MAX && c->tcp_backlog > 0 &&
+	       c->udp_limit > 0 && c->udp_limit <= ENGINE_UDP_LIMIT_MAX &&
+	       c->resolver_count <= ENGINE_RESOLVERS_MAX && c->netif.mtu >= NETIF_MTU_MIN &&
+	       c->netif.mtu <= NETIF_MTU_MAX && c->policy;
+}
+
+static void init_world(struct engine *e, const struct sock_ops *ops, void *host, uint64_t now_ns)
+{
+	e->world = (struct flow_world){
+	    .netif = &e->netif,
+	    .ops = ops,
+	    .host = host,
+	    .wheel = &e->wheel,
+	    .counters = e->netif.counters,
+	    .challenges = {.interval_ns = SECOND_NS / 1000, .burst = 1000},
+	    .now_ns = now_ns,
+	};
+	ops->random(host, &e->world.hash_key, sizeof(e->world.hash_key));
+	e->events = (struct bucket){.interval_ns = SECOND_NS / 100, .burst = 1000};
+}
+
+int engine_new(const struct engine_config *cfg, struct nic *nic, const struct sock_ops *sock_ops,
+    void *sock_ctx, struct engine_counters *counters, uint64_t now_ns, struct engine **ret_engine)
+{
+	struct tcp_limits limits = {
+	    .flows = cfg->tcp_limit,
+	    .embryos = cfg->tcp_backlog < cfg->tcp_limit ? cfg->tcp_backlog : cfg->tcp_limit,
+	    .times = {.keepalive_ns = cfg->tcp_keepalive_ns, .idle_ns = cfg->tcp_idle_ns},
+	};
+	struct engine *e;
+
+	if (!is_config_right(cfg))
+		return -EINVAL;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return -ENOMEM;
+	e->cfg = *cfg;
+	e->nic = nic;
+	e->netif = (struct netif){.cfg = cfg->netif, .nic = nic, .counters = counters};
+	wheel_init(&e->wheel, now_ns);
+	init_world(e, sock_ops, sock_ctx, now_ns);
+	if (tcp_table_init(&e->tcp, &limits)) {
+		free(e);
+		return -ENOMEM;
+	}
+	e->tcp.on_end = account_flow_end;
+	e->tcp.ctx = e;
+	*ret_engine = e;
+	return 0;
+}
+
+void engine_free(struct engine *e, uint64_t now_ns)
+{
+	if (!e)
+		return;
+	e->world.now_ns = now_ns;
+	tcp_table_reset_all(&e->tcp, &e->world);
+	e->nic->ops->flush(e->nic);
+	e->netif.counters->nic = e->nic->counters;
+	tcp_table_fini(&e->tcp);
+	free(e);
+}
+
+void engine_on_frames(struct engine *e)
+{
+	e->has_frames = true;
+}
+
+void engine_on_room(struct engine *e)
+{
+	e->is_rx_blocked = false;
+}
+
+void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, uint64_t now_ns)
+{
+	struct tcp_flow *f;
+
+	e->world.now_ns = now_ns;
+	switch (owner.kind) {
+	case SOCK_TCP:
+		f = pool_find(&e->tcp.pool, owner.ref);
+		if (!f || f->sock == SOCK_NONE)
+			return; /* closed in this very pass */
+		if (f->conn.state == TCPS_SYN_HELD)
+			admit_tcp_result(e, f, events);
+		else
+			tcp_flow_on_sock(&e->tcp, &e->world, f, events);
+		return;
+	case SOCK_UDP:
+	case SOCK_PING:
+	case SOCK_DNS:
+		return;
+	}
+}
+
+/* Takes frames until there are none, or enough for one pass. 0 or a broken link. */
+static int take_frames(struct engine *e)
+{
+	const struct nic_ops *ops = e->nic->ops;
+	uint32_t bytes = 0;
+	uint32_t count = 0;
+	struct frame frame;
+
+	while (count < PASS_FRAMES && bytes < PASS_BYTES) {
+		int n = ops->stage(e->nic, &frame);
+
+		if (n < 0)
+			return n;
+		if (n == 0) {
+			e->has_frames = false;
+			break;
+		}
+		engine_input(e, &frame);
+		ops->release(e->nic, 1);
+		count++;
+		bytes += frame.len;
+		/* One small frame by itself is a request or an ACK: asking for another would mostly
+		 * be a system call for nothing. A port that tells again is asked when it does. */
+		if (count == 1 && e->nic->is_level && !e->was_burst &&
+		    frame.len <= e->netif.cfg.mtu) {
+			e->has_frames = false;
+			break;
+		}
+	}
+	e->was_burst = count > 1;
+	return 0;
+}
+
+static void expire_timers(struct engine *e)
+{
+	struct timer *t;
+
+	while ((t = wheel_expire(&e->wheel, e->world.now_ns)) != NULL) {
+		switch ((enum timer_kind)t->kind) {
+		case TIMER_TCP:
+			tcp_flow_on_timer(
+			    &e->tcp, &e->world, container_of(t, struct tcp_flow, timer));
+			break;
+		case TIMER_UDP_IDLE:
+		case TIMER_LINK:
+		case TIMER_ECHO:
+		case TIMER_DNS:
+			break;
+		}
+	}
+}
+
+int engine_run(struct engine *e, uint64_t now_ns)
+{
+	int err = 0;
+
+	e->world.now_ns = now_ns;
+	e->world.counters->passes++;
+	if (e->has_frames)
+		err = take_frames(e);
+	if (err)
+		return -EPIPE;
+	expire_timers(e);
+	tcp_table_delayed(&e->tcp, &e->world);
+	if (!e->is_rx_blocked && !tcp_table_serve(&e->tcp, &e->world, PASS_BYTES))
+		e->is_rx_blocked = true;
+	e->nic->ops->flush(e->nic);
+	e->world.counters->nic = e->nic->counters;
+	return e->has_frames || (!e->is_rx_blocked && !list_is_empty(&e->tcp.dirty));
+}
+
+uint64_t engine_next_ns(struct engine *e)
+{
+	uint64_t wheel = wheel_next_ns(&e->wheel);
+	uint64_t delayed = tcp_table_next_ns(&e->tcp);
+
+	return wheel < delayed ? wheel : delayed;
+}
