@@ -4,7 +4,7 @@
  * depend on the number of rules.
  *
  * policy_judge() is the one function that computes verdicts. A snapshot is read by any number of
- * threads; it changes only by being replaced.
+ * threads; it changes only by being replaced. A builder belongs to one thread.
  */
 #ifndef SLUICE_POLICY_POLICY_H
 #define SLUICE_POLICY_POLICY_H
@@ -17,6 +17,8 @@
 #include "policy/addr_class.h"
 
 struct policy;
+struct policy_builder;
+struct policy_rule;
 
 enum policy_action {
 	POLICY_DENY,
@@ -40,6 +42,71 @@ enum policy_proto {
 #define POLICY_RULE_FLOOR                                                                          \
 	0xfffffffeU /* refused whatever the rules say (unspecified address, ...) */
 
+enum {
+	POLICY_RULES_MAX = 1 << 22,  /* rules in one policy */
+	POLICY_NAT64_MAX = 4,        /* translation prefixes in one policy */
+	POLICY_RULE_TEXT_MAX = 1024, /* longest text of a rule, with its NUL */
+};
+
+/* Why a rule or a profile was refused: one sentence for the person who wrote it. What it quotes of
+ * their text is cut and escaped, so that it can be printed anywhere. */
+struct policy_error {
+	char text[256];
+	size_t column; /* of the mistake in the text, in bytes from 1; 0: no place in a text */
+};
+
+/*
+ * Building
+ */
+
+/* A builder without rules, or NULL. */
+struct policy_builder *policy_builder_new(void);
+void policy_builder_free(struct policy_builder *b);
+
+/* Adds a list of rules in the rule language (rule.h) behind those added before. 0, -EINVAL and *err,
+ * or -ENOMEM; then none of the list is added. */
+__attribute__((warn_unused_result)) int policy_builder_add_rules(
+    struct policy_builder *b, const char *text, struct policy_error *err);
+
+/* Adds one rule behind those added before. Errors as above; the column is 0. */
+__attribute__((warn_unused_result)) int policy_builder_add_rule(
+    struct policy_builder *b, const struct policy_rule *rule, struct policy_error *err);
+
+/* Adds a profile: a list of `public`, `private`, `host`, or `all`, or `none`; lists of several calls
+ * add up. A profile's rules stand behind all others, in this order whatever the text's: allow@dns,
+ * allow@public, allow@private, allow@host, for those that are named. `all` has no rules but allows by
+ * default; `none` has no rules. 0 or -EINVAL and *err. */
+__attribute__((warn_unused_result)) int policy_builder_add_profile(
+    struct policy_builder *b, const char *text, struct policy_error *err);
+
+/* What happens where no rule matches, whatever the profile says. Without this call: ingress is
+ * allowed; egress is allowed by profile `all` and denied otherwise. */
+void policy_builder_set_default(
+    struct policy_builder *b, enum policy_direction direction, enum policy_action action);
+
+/* Adds an address of group host: the gateway's addresses, those of the host itself. An address that
+ * is never right on a wire (loopback, unspecified, multicast) keeps its class. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int policy_builder_add_host(
+    struct policy_builder *b, const struct ip_addr *addr);
+
+/* Adds a prefix under which the local network translates to IPv4 (RFC 6052; found by RFC 7050): the
+ * embedded addresses are judged too. len is one of 32, 40, 48, 56, 64, 96. 0, -EINVAL, or -ENOSPC
+ * behind POLICY_NAT64_MAX. 64:ff9b::/96 is known and need not be added. */
+__attribute__((warn_unused_result)) int policy_builder_add_nat64(
+    struct policy_builder *b, const struct ip_addr *prefix, unsigned int len);
+
+/* Compiles a snapshot; the builder can be used on. If neither a rule, nor a profile, nor a default
+ * for egress was given, the profile is `public`. 0 or -ENOMEM. The caller frees the snapshot. */
+__attribute__((warn_unused_result)) int policy_builder_compile(
+    const struct policy_builder *b, struct policy **ret_policy);
+
+/* NULL is allowed. */
+void policy_free(struct policy *p);
+
+/*
+ * Judging
+ */
+
 struct policy_query {
 	enum policy_direction direction;
 	enum policy_proto proto;
@@ -51,15 +118,56 @@ struct policy_query {
 struct policy_verdict {
 	enum policy_action action;
 	uint32_t rule;         /* number of the deciding rule from 0, or POLICY_RULE_... */
-	enum addr_class class; /* of the address as the policy sees it, unwrapped */
+	enum addr_class class; /* of the address that decided */
 };
 
+/*
+ * The first rule that matches decides, else the default of the direction; but whatever the rules
+ * say, these are denied with POLICY_RULE_FLOOR:
+ *  - the unspecified addresses, in both directions;
+ *  - loopback, multicast and 255.255.255.255 as destinations: they are never right on a wire. The
+ *    group `loopback` is for ingress, where peers on the host have such addresses;
+ *  - 64:ff9b:1::/48, which may lead to any IPv4 address, unless the deciding rule names a prefix inside
+ *    of it or policy_builder_add_nat64() has told how to read it.
+ *
+ * An IPv6 address that embeds IPv4 addresses (addr_embedded()) is allowed only if it would be allowed
+ * itself and each of the embedded addresses would be allowed too, with ICMPv6 read as ICMP for
+ * IPv4. So an embedding can only narrow what the rules allow, never widen it. If all are allowed the
+ * verdict is that of the address itself, else that of the first that is not.
+ */
 struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q);
+
+/*
+ * Telling
+ */
 
 /* Writes the deciding rule as one line of the rule grammar ("default", "floor" where there is none),
  * cut to cap bytes; returns out. */
 const char *policy_rule_text(const struct policy *p, uint32_t rule, char *out, size_t cap);
 
-void policy_free(struct policy *p);
+/* Rules of the snapshot, those of the profile included. */
+uint32_t policy_rule_count(const struct policy *p);
+
+enum policy_action policy_default(const struct policy *p, enum policy_direction direction);
+
+/* Bytes of memory that the snapshot holds. */
+size_t policy_memory(const struct policy *p);
+
+/* A rule that can never decide anything. */
+struct policy_warning {
+	uint32_t rule;
+	uint32_t by;   /* the earlier rule that matches all that it does, or POLICY_RULE_FLOOR */
+	bool is_alone; /* false: `by` together with rules before it */
+};
+
+/* The next warning about the rules from *cursor on (0 at first), which it moves; false: no more. Rules
+ * of a profile are not looked at. A rule that earlier rules cover only together is found where these
+ * have the same target. */
+bool policy_warning_next(
+    const struct policy *p, uint32_t *cursor, struct policy_warning *ret_warning);
+
+/* Writes the warning as one sentence, cut to cap bytes; returns out. */
+const char *policy_warning_text(
+    const struct policy *p, const struct policy_warning *w, char *out, size_t cap);
 
 #endif

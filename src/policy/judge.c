@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Verdicts: the only place where they are computed.
+ *
+ * Cost: one binary search for the address, then one look-up each for `any`, for the class and for the
+ * prefixes that hold the address, of which those that cannot decide any more are left out. An
+ * address that embeds others costs as much again for each (at most four).
+ */
+#include "policy/snapshot.h"
+
+/* Destinations that are never right on a wire, and addresses that are none at all. */
+static bool is_floor(
+    enum addr_class class, enum policy_direction direction, const struct ip_addr *addr)
+{
+	if (class == ADDR_UNSPECIFIED)
+		return true;
+	return direction == POLICY_EGRESS &&
+	       (class == ADDR_LOOPBACK || class == ADDR_MULTICAST ||
+		   (class == ADDR_RESERVED && addr_is_limited_broadcast(addr)));
+}
+
+/* The first rule of a node for the query, or RULE_NONE. */
+static uint32_t node_find(
+    const struct policy *p, const struct policy_node *node, const struct policy_query *q)
+{
+	if ((node->directions >> q->direction & 1) == 0 || (node->protos >> q->proto & 1) == 0)
+		return RULE_NONE;
+	if ((node->directions & NODE_IS_PLAIN) == 0)
+		return match_find(p, node->match, q);
+	if (node->port_first == 0)
+		return node->match;
+	return q->has_port && node->port_first <= q->port && q->port <= node->port_last
+		   ? node->match
+		   : RULE_NONE;
+}
+
+/* Judges the address of the query as it stands, whatever it embeds. */
+static struct policy_verdict judge_one(const struct policy *p, const struct policy_query *q)
+{
+	uint32_t place = policy_place(p, &q->addr);
+	uint32_t first = match_find(p, p->any, q);
+	uint32_t node = place_node(place);
+	struct policy_verdict v = {
+	    .action = POLICY_DENY, .rule = POLICY_RULE_FLOOR, .class = place_class(place)};
+	uint32_t found;
+
+	if (is_floor(v.class, q->direction, &q->addr))
+		return v;
+	found = match_find(p, p->groups[v.class], q);
+	first = found < first ? found : first;
+	while (node != NODE_NONE && p->nodes[node].first_up < first) {
+		found = node_find(p, &p->nodes[node], q);
+		first = found < first ? found : first;
+		node = p->nodes[node].parent;
+	}
+	v.rule = first;
+	if (first == RULE_NONE)
+		v.action = p->defaults[q->direction];
+	else if ((p->allows[first / 8] >> first % 8 & 1) != 0)
+		v.action = POLICY_ALLOW;
+	return v;
+}
+
+/* The addresses that a NAT64 prefix of the local network embeds; returns how many. */
+static size_t find_local_nat64(
+    const struct policy *p, const struct ip_addr *addr, struct ip_addr *ret_embedded)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->nat64_count; i++)
+		if (ip_addr_in_prefix(addr, &p->nat64[i].prefix, p->nat64[i].len))
+			ret_embedded[n++] = addr_nat64_embedded(addr, p->nat64[i].len);
+	return n;
+}
+
+/* Whether a rule is about a part of 64:ff9b:1::/48 and nothing else. */
+static bool names_local_translation(const struct policy *p, uint32_t rule)
+{
+	return rule < p->rule_count && p->rules[rule].target == POLICY_TARGET_PREFIX &&
+	       addr_embeds_unknown(&p->rules[rule].prefix) && p->rules[rule].prefix_len >= 48;
+}
+
+struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q)
+{
+	struct policy_query inner = *q;
+	struct policy_verdict v;
+	struct ip_addr embedded[ADDR_EMBEDDED_MAX + POLICY_NAT64_MAX];
+	size_t known;
+	size_t n;
+
+	if (ip_addr_is_v4(&q->addr) && q->proto == POLICY_ICMP6)
+		inner.proto = POLICY_ICMP4;
+	v = judge_one(p, &inner);
+	if (v.action == POLICY_DENY || ip_addr_is_v4(&q->addr))
+		return v;
+
+	n = addr_embedded(&q->addr, embedded);
+	known = find_local_nat64(p, &q->addr, embedded + n);
+	n += known;
+	if (known == 0 && addr_embeds_unknown(&q->addr) && !names_local_translation(p, v.rule)) {
+		v.action = POLICY_DENY;
+		v.rule = POLICY_RULE_FLOOR;
+		return v;
+	}
+	if (q->proto == POLICY_ICMP6)
+		inner.proto = POLICY_ICMP4;
+	for (size_t i = 0; i < n; i++) {
+		struct policy_verdict inner_verdict;
+
+		inner.addr = embedded[i];
+		inner_verdict = judge_one(p, &inner);
+		if (inner_verdict.action == POLICY_DENY)
+			return inner_verdict;
+	}
+	return v;
+}
