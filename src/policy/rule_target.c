@@ -422,12 +422,16 @@ static int parse_unusual(const struct rule_parse *p, struct span tail, struct sp
 
 	if (bare > 0) {
 		struct span rest = span_from(tail, bare);
-		int len = rest.len > 0 && rest.at[0] == '/' ? (int)span_until(rest, ':') : 0;
+		struct span len = span_cut(rest, span_until(rest, ':'));
 
+		/* Only what has been looked at is repeated without quotation. */
+		if (len.len < 2 || len.len > PREFIX_TEXT_MAX || len.at[0] != '/' ||
+		    !all_digits(span_from(len, 1)))
+			len.len = 0;
 		return policy_error_set(p->err, rule_column(p, tail.at),
 		    "IPv6 address %s without brackets: write [%.*s]%.*s",
-		    span_quote(span_cut(tail, bare), quoted), (int)bare, tail.at,
-		    len <= PREFIX_TEXT_MAX ? len : 0, rest.at);
+		    span_quote(span_cut(tail, bare), quoted), (int)bare, tail.at, (int)len.len,
+		    len.at);
 	}
 	if (s.len == 0)
 		return policy_error_set(p->err, rule_column(p, s.at),
