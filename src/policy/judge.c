@@ -73,11 +73,12 @@ static size_t find_local_nat64(
 	return n;
 }
 
-/* Whether a rule is about a part of 64:ff9b:1::/48 and nothing else. */
+/* Whether a rule is about a part of 64:ff9b:1::/48 and nothing else: a shorter prefix has zeros where
+ * the third group is 1. */
 static bool names_local_translation(const struct policy *p, uint32_t rule)
 {
 	return rule < p->rule_count && p->rules[rule].target == POLICY_TARGET_PREFIX &&
-	       addr_embeds_unknown(&p->rules[rule].prefix) && p->rules[rule].prefix_len >= 48;
+	       addr_embeds_unknown(&p->rules[rule].prefix);
 }
 
 struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q)

@@ -263,7 +263,7 @@ static struct policy_query random_query(const struct naive *n)
 			step_addr(&q.addr, where == 1 ? 1 : -1);
 	}
 	q.has_port = q.proto <= POLICY_UDP && rng() % 16 > 0;
-	q.port = q.has_port ? random_port() : 0;
+	q.port = random_port(); /* must not matter if there is none */
 	if (r && q.has_port && r->range_count > 0 && rng() % 2 == 0) {
 		const struct port_range *range = &r->ranges[rng() % r->range_count];
 
@@ -800,6 +800,27 @@ static void addresses_of_the_floor_do_not_become_host(void **state)
 	policy_builder_free(b);
 }
 
+/* 1.9.4: host comes before metadata, also where both mean one address. */
+static void host_comes_before_every_other_group(void **state)
+{
+	static const char *const addrs[] = {
+	    "169.254.169.254", "fd00:ec2::254", "10.0.0.1", "fe80::7", "192.0.0.9", "2001:1::1"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
+		struct policy_builder *b = policy_builder_new();
+		struct ip_addr a = addr_of(addrs[i]);
+		struct policy *p;
+
+		assert_int_equal(policy_builder_add_host(b, &a), 0);
+		assert_int_equal(policy_builder_add_host(b, &a), 0);
+		assert_int_equal(policy_builder_compile(b, &p), 0);
+		assert_int_equal(judge_tcp(p, POLICY_EGRESS, addrs[i], 53).class, ADDR_HOST);
+		policy_free(p);
+		policy_builder_free(b);
+	}
+}
+
 static void metadata_is_never_private_or_link_local(void **state)
 {
 	struct policy *p = policy_of("public,private", "allow@link_local");
@@ -937,6 +958,7 @@ int main(void)
 	    cmocka_unit_test(a_known_translation_prefix_is_read),
 	    cmocka_unit_test(host_is_a_group_of_its_own),
 	    cmocka_unit_test(addresses_of_the_floor_do_not_become_host),
+	    cmocka_unit_test(host_comes_before_every_other_group),
 	    cmocka_unit_test(metadata_is_never_private_or_link_local),
 	    cmocka_unit_test(rules_with_ports_never_match_icmp),
 	    cmocka_unit_test(a_refused_list_adds_no_rule),
