@@ -273,7 +273,7 @@ static int make_cell(struct match_builder *b, const uint32_t *rules, size_t coun
 int match_build(struct match_builder *b, const uint32_t *rules, size_t count, uint32_t *ret_match)
 {
 	struct policy *p = b->policy;
-	struct match_map map;
+	struct match_map map = {.cells = {{0}}};
 	struct match_map *grown;
 	uint32_t first_cell = p->cell_count;
 
