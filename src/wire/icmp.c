@@ -117,6 +117,16 @@ bool icmp_is_error(uint8_t family, uint8_t type)
 	       type == ICMP4_TIME_EXCEEDED || type == ICMP4_PARAMETER;
 }
 
+bool icmp_is_of_destination(uint8_t family, const struct icmp_error *e)
+{
+	if (family == 4)
+		return e->type == ICMP4_UNREACHABLE &&
+		       (e->code == CODE4_PROTOCOL || e->code == CODE4_PORT ||
+			   e->code == CODE4_FRAG_NEEDED);
+	return e->type == ICMP6_TOO_BIG || e->type == ICMP6_PARAMETER ||
+	       (e->type == ICMP6_UNREACHABLE && e->code == CODE6_PORT);
+}
+
 static bool cause_of_4(const struct icmp_error *e, enum icmp_cause *ret_cause)
 {
 	enum icmp_cause cause = ICMP_CAUSE_HOST;

@@ -74,6 +74,10 @@ __attribute__((warn_unused_result)) bool icmp_error_translate(uint8_t from_famil
 /* Whether type is that of an error message (about which no error may be sent). */
 bool icmp_is_error(uint8_t family, uint8_t type);
 
+/* Whether the error speaks for the destination itself or for the path to it, not for a router: port or
+ * protocol unreachable, too big. */
+bool icmp_is_of_destination(uint8_t family, const struct icmp_error *e);
+
 /* Writes the 8 bytes of an error's header with a checksum of zero; the quote follows. */
 void icmp_build_error(const struct icmp_error *e, struct wr *w);
 
