@@ -17,7 +17,8 @@ struct engine_params {
 	struct engine_counters *counters; /* shared memory, zeroed */
 	uint32_t nic_features;            /* NIC_F_... that the TAP takes in both directions */
 	struct engine_config config;      /* on_event is set by engine_process() */
-	pid_t launcher;                   /* parent process */
+	uint32_t sock_limit; /* descriptors that may be open; set by engine_process() */
+	pid_t launcher;      /* parent process */
 };
 
 /* Confines the calling process, which has just been forked, and runs the engine in it. Of its

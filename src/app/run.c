@@ -42,6 +42,7 @@
 #include "app/host_sockets.h"
 #include "app/id_map.h"
 #include "app/init.h"
+#include "app/rules.h"
 #include "app/run_options.h"
 #include "app/sandbox.h"
 #include "app/stats.h"
@@ -88,6 +89,16 @@ static int plan_addresses(struct run *r)
 	r->options.addressing.has_route_v6 = host_probe_has_route(AF_INET6);
 	if (addressing_derive(&r->options.addressing, error, &r->config.netif) < 0)
 		return complain("%s", error);
+	return 0;
+}
+
+static int plan_policy(struct run *r)
+{
+	struct policy *policy;
+
+	if (rules_compile(&r->options, &r->config.netif, &policy) < 0)
+		return -1;
+	r->config.policy = policy;
 	return 0;
 }
 
@@ -162,9 +173,10 @@ static void tell_plan(const struct run *r)
 
 static int plan(struct run *r)
 {
+	engine_config_defaults(&r->config);
 	r->has_network = !is_without_network(&r->options);
 	if (r->has_network) {
-		if (plan_addresses(r) < 0)
+		if (plan_addresses(r) < 0 || plan_policy(r) < 0)
 			return -1;
 		plan_limits(r);
 	}

@@ -55,6 +55,12 @@ static inline void list_move_tail(struct list_node *head, struct list_node *n)
 	list_append(head, n);
 }
 
+/* Puts n, which is on no list, at the head. */
+static inline void list_prepend(struct list_node *head, struct list_node *n)
+{
+	list_append(head->next, n);
+}
+
 static inline struct list_node *list_first(struct list_node *head)
 {
 	return list_is_empty(head) ? NULL : head->next;

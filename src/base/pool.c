@@ -13,9 +13,12 @@ enum {
 
 int pool_init(struct pool *p, size_t object_size, uint32_t limit)
 {
-	assert(object_size >= sizeof(struct pool_head) && object_size % _Alignof(max_align_t) == 0);
+	const size_t align = _Alignof(max_align_t);
+
+	assert(object_size >= sizeof(struct pool_head));
 	assert(limit > 0 && limit < UINT32_MAX - CHUNK_OBJECTS);
-	*p = (struct pool){.object_size = object_size, .limit = limit};
+	*p =
+	    (struct pool){.object_size = (object_size + align - 1) / align * align, .limit = limit};
 	p->chunks = calloc((limit + CHUNK_OBJECTS - 1) / CHUNK_OBJECTS, sizeof(*p->chunks));
 	return p->chunks ? 0 : -ENOMEM;
 }

@@ -14,12 +14,32 @@ static void tell(struct engine *e, const struct engine_event *event)
 		e->cfg.on_event(e->cfg.event_ctx, event);
 }
 
-void account_flow_end(void *engine, const struct tcp_flow *f, enum flow_end end)
+void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 {
 	struct engine *e = engine;
 	struct engine_event event = {
 	    .kind = EVENT_FLOW_END,
 	    .proto = POLICY_TCP,
+	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
+	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
+	    .verdict = f->verdict,
+	    .end = end,
+	    .start_ns = f->start_ns,
+	    .end_ns = e->world.now_ns,
+	    .tx_bytes = f->tx_bytes,
+	    .rx_bytes = f->rx_bytes,
+	    .count = 1,
+	};
+
+	tell(e, &event);
+}
+
+void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
+{
+	struct engine *e = engine;
+	struct engine_event event = {
+	    .kind = EVENT_FLOW_END,
+	    .proto = POLICY_UDP,
 	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
 	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
 	    .verdict = f->verdict,

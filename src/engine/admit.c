@@ -63,10 +63,29 @@ static bool redial_loopback(struct engine *e, struct tcp_flow *f)
 }
 
 /* RST for the SYN of a flow that never stood. */
-static void refuse(struct engine *e, struct tcp_flow *f)
+static void refuse(struct engine *e, const struct tcp_flow *f)
 {
-	(void)tcp_flow_send_bare(&e->world, f, 0, TCP_RST | TCP_ACK);
-	e->world.counters->tcp_resets_sent++;
+	tcp_flow_refuse(&e->world, f);
+}
+
+/* ICMP unreachable for the SYN, which is gone but for its sequence number. */
+static void tell_unreachable(struct engine *e, const struct tcp_flow *f, int err)
+{
+	struct icmp_quote q = {
+	    .family = f->key.family,
+	    .proto = PROTO_TCP,
+	    .has_df = true,
+	    .src = &f->key.guest,
+	    .dst = &f->key.remote,
+	    .l4_len = TCP_HDR_SIZE,
+	};
+	struct icmp_error error;
+
+	icmp_quote_tcp(&q, f->key.guest_port, f->key.remote_port, f->conn.rcv_nxt - 1);
+	if (!icmp_error_of(icmp_cause_of_errno(err), f->key.family, 0, &error) ||
+	    !icmp_out_quote(&e->icmp, &q, &error, e->world.now_ns))
+		refuse(
+		    e, f); /* beyond the rate of ICMP errors; the guest must not wait for nothing */
 }
 
 /* Tells the guest why there is no connection, and forgets the flow. */
@@ -75,7 +94,7 @@ static void fail_held(struct engine *e, struct tcp_flow *f, int err)
 	enum flow_end end = FLOW_END_HOST_ERROR;
 
 	switch (err) {
-	case ETIMEDOUT:
+	case ETIMEDOUT: /* a black hole: silence */
 		end = FLOW_END_CONNECT_TIMEOUT;
 		break;
 	case ENETUNREACH:
@@ -85,7 +104,7 @@ static void fail_held(struct engine *e, struct tcp_flow *f, int err)
 	case EACCES:
 	case EPERM:
 		end = FLOW_END_UNREACHABLE;
-		refuse(e, f);
+		tell_unreachable(e, f, err);
 		break;
 	case ECONNREFUSED:
 		end = FLOW_END_REFUSED;
@@ -122,7 +141,10 @@ void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events)
 void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash)
 {
 	struct policy_verdict verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port);
-	struct endpoint to = target_of(e, &p->dst, p->tcp.dst_port);
+	bool is_gateway = netif_is_gateway_addr(&e->netif, &p->dst);
+	bool is_dns = is_gateway && p->tcp.dst_port == DNS_PORT && e->cfg.resolver_count > 0;
+	struct endpoint to = is_dns ? e->cfg.resolvers[e->resolve.forward.preferred]
+				    : target_of(e, &p->dst, p->tcp.dst_port);
 	enum drop_reason why = DROP_NONE;
 	struct tcp_flow *f;
 	int err;
@@ -139,8 +161,117 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 		return;
 	}
 	f->verdict = verdict;
-	f->is_loopback = netif_is_gateway_addr(&e->netif, &p->dst);
+	f->is_loopback = is_gateway && !is_dns;
 	err = dial_tcp(e, f, &verdict, &to);
 	if (err)
 		fail_held(e, f, -err);
+}
+
+/* Ports of other ways to resolve names (behaviours.md D20): DNS over QUIC, mDNS, LLMNR, NetBIOS. */
+static bool is_name_port(uint16_t port)
+{
+	return port == 853 || port == 5353 || port == 5355 || port == 137;
+}
+
+static int dial_udp(struct engine *e, struct udp_flow *f, const struct policy_verdict *verdict,
+    const struct endpoint *to)
+{
+	struct sock_owner owner = {.kind = SOCK_UDP, .ref = pool_ref_of(f)};
+
+	assert(verdict->action == POLICY_ALLOW);
+	return e->world.ops->udp_open(e->world.host, to, owner, &f->sock);
+}
+
+void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash)
+{
+	struct policy_verdict verdict = judge(e, POLICY_UDP, &p->dst, p->udp.dst_port);
+	struct endpoint to = target_of(e, &p->dst, p->udp.dst_port);
+	enum drop_reason why;
+	struct udp_flow *f;
+	int err;
+
+	if (is_name_port(p->udp.dst_port)) {
+		account_refused(e, p, &verdict, DROP_NAME_PROTOCOL);
+		(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
+		return;
+	}
+	if (verdict.action != POLICY_ALLOW) {
+		account_denied(e, p, &verdict);
+		(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
+		return;
+	}
+	f = udp_flow_open(&e->udp, &e->world, key, hash);
+	if (!f) {
+		account_refused(e, p, &verdict, DROP_UDP_LIMIT);
+		return;
+	}
+	f->verdict = verdict;
+	err = dial_udp(e, f, &verdict, &to);
+	if (err) {
+		netif_drop(&e->netif, DROP_UDP_SEND);
+		(void)icmp_out_packet(&e->icmp, p, icmp_cause_of_errno(-err), 0, e->world.now_ns);
+		udp_flow_close(&e->udp, &e->world, f, FLOW_END_UNREACHABLE);
+		return;
+	}
+	why = udp_flow_send(&e->udp, &e->world, f, p);
+	if (why != DROP_NONE)
+		netif_drop(&e->netif, why);
+}
+
+/* The echo socket of a family, opened when it is first needed. 0 or -errno. */
+static int open_echo(struct engine *e, uint8_t family, const struct policy_verdict *verdict)
+{
+	struct sock_owner owner = {.kind = SOCK_PING, .ref = {.index = family}};
+	bool is_v6 = family == 6;
+
+	assert(verdict->action == POLICY_ALLOW);
+	if (e->echo.socks[is_v6] != SOCK_NONE)
+		return 0;
+	return e->world.ops->ping_open(e->world.host, family, owner, &e->echo.socks[is_v6]);
+}
+
+void admit_echo(struct engine *e, const struct packet *p)
+{
+	struct policy_verdict verdict =
+	    judge(e, p->family == 4 ? POLICY_ICMP4 : POLICY_ICMP6, &p->dst, 0);
+	enum drop_reason why;
+	int err;
+
+	if (verdict.action != POLICY_ALLOW) {
+		account_denied(e, p, &verdict);
+		return;
+	}
+	if (netif_is_gateway_addr(&e->netif, &p->dst)) {
+		echo_reply(&e->echo, &e->world, p);
+		return;
+	}
+	err = open_echo(e, ip_addr_is_v4(&p->dst) ? 4 : 6, &verdict);
+	if (err) {
+		/* Said once in an event, then only counted. */
+		if (e->has_told_echo)
+			netif_drop(&e->netif, DROP_ICMP_UNAVAILABLE);
+		else
+			account_refused(e, p, &verdict, DROP_ICMP_UNAVAILABLE);
+		e->has_told_echo = true;
+		(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
+		return;
+	}
+	why = echo_send(&e->echo, &e->world, p);
+	if (why != DROP_NONE)
+		netif_drop(&e->netif, why);
+}
+
+struct policy_verdict admit_dns(const struct engine *e, const struct packet *p)
+{
+	return judge(e, POLICY_UDP, &p->dst, p->udp.dst_port);
+}
+
+int admit_resolver(struct engine *e, uint32_t resolver)
+{
+	struct sock_owner owner = {.kind = SOCK_DNS, .ref = {.index = resolver}};
+	int *sock = &e->resolve.socks[resolver];
+
+	if (*sock != SOCK_NONE)
+		return 0;
+	return e->world.ops->udp_open(e->world.host, &e->cfg.resolvers[resolver], owner, sock);
 }

@@ -55,6 +55,15 @@ static void init_world(struct engine *e, const struct sock_ops *ops, void *host,
 	e->events = (struct bucket){.interval_ns = SECOND_NS / 100, .burst = 1000};
 }
 
+static void init_link(struct engine *e)
+{
+	link_init(&e->link, &e->netif);
+	reassembly_init(&e->reassembly, &e->netif);
+	icmp_out_init(&e->icmp, &e->netif);
+	timer_init(&e->link_timer, TIMER_LINK);
+	timer_init(&e->reassembly_timer, TIMER_REASSEMBLY);
+}
+
 int engine_new(const struct engine_config *cfg, struct nic *nic, const struct sock_ops *sock_ops,
     void *sock_ctx, struct engine_counters *counters, uint64_t now_ns, struct engine **ret_engine)
 {
@@ -64,6 +73,7 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	    .times = {.keepalive_ns = cfg->tcp_keepalive_ns, .idle_ns = cfg->tcp_idle_ns},
 	};
 	struct engine *e;
+	int err;
 
 	if (!is_config_right(cfg))
 		return -EINVAL;
@@ -75,12 +85,20 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	e->netif = (struct netif){.cfg = cfg->netif, .nic = nic, .counters = counters};
 	wheel_init(&e->wheel, now_ns);
 	init_world(e, sock_ops, sock_ctx, now_ns);
-	if (tcp_table_init(&e->tcp, &limits)) {
-		free(e);
+	init_link(e);
+	/* Each of them, whatever became of the others: engine_free() needs all of them begun. */
+	err = tcp_table_init(&e->tcp, &limits);
+	err |= udp_table_init(&e->udp, cfg->udp_limit, cfg->udp_idle_ns, &e->icmp);
+	err |= echo_init(&e->echo, &e->icmp);
+	err |= resolve_init(e);
+	if (err) {
+		engine_free(e, now_ns);
 		return -ENOMEM;
 	}
-	e->tcp.on_end = account_flow_end;
+	e->tcp.on_end = account_tcp_end;
 	e->tcp.ctx = e;
+	e->udp.on_end = account_udp_end;
+	e->udp.ctx = e;
 	*ret_engine = e;
 	return 0;
 }
@@ -91,10 +109,22 @@ void engine_free(struct engine *e, uint64_t now_ns)
 		return;
 	e->world.now_ns = now_ns;
 	tcp_table_reset_all(&e->tcp, &e->world);
+	udp_table_close_all(&e->udp, &e->world);
 	e->nic->ops->flush(e->nic);
 	e->netif.counters->nic = e->nic->counters;
+	resolve_fini(e);
+	echo_fini(&e->echo, &e->world);
+	udp_table_fini(&e->udp);
 	tcp_table_fini(&e->tcp);
+	reassembly_fini(&e->reassembly);
 	free(e);
+}
+
+void engine_arm(struct engine *e, struct timer *t, uint64_t due_ns)
+{
+	/* A timer that fires too early finds nothing to do and is set again. */
+	if (due_ns != UINT64_MAX && (!timer_is_set(t) || due_ns < t->due_ns))
+		wheel_set(&e->wheel, t, due_ns);
 }
 
 void engine_on_frames(struct engine *e)
@@ -107,25 +137,39 @@ void engine_on_room(struct engine *e)
 	e->is_rx_blocked = false;
 }
 
+static void on_tcp_sock(struct engine *e, struct pool_ref ref, uint32_t events)
+{
+	struct tcp_flow *f = pool_find(&e->tcp.pool, ref);
+
+	if (!f || f->sock == SOCK_NONE)
+		return; /* closed in this very pass */
+	if (f->conn.state == TCPS_SYN_HELD)
+		admit_tcp_result(e, f, events);
+	else
+		tcp_flow_on_sock(&e->tcp, &e->world, f, events);
+}
+
 void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, uint64_t now_ns)
 {
-	struct tcp_flow *f;
+	struct udp_flow *u;
 
 	e->world.now_ns = now_ns;
 	switch (owner.kind) {
 	case SOCK_TCP:
-		f = pool_find(&e->tcp.pool, owner.ref);
-		if (!f || f->sock == SOCK_NONE)
-			return; /* closed in this very pass */
-		if (f->conn.state == TCPS_SYN_HELD)
-			admit_tcp_result(e, f, events);
-		else
-			tcp_flow_on_sock(&e->tcp, &e->world, f, events);
-		return;
+		on_tcp_sock(e, owner.ref, events);
+		break;
 	case SOCK_UDP:
+		u = pool_find(&e->udp.pool, owner.ref);
+		if (u)
+			udp_flow_on_sock(&e->udp, &e->world, u, events);
+		break;
 	case SOCK_PING:
+		echo_on_sock(&e->echo, &e->world, (uint8_t)owner.ref.index, events);
+		e->has_more_echo = true;
+		break;
 	case SOCK_DNS:
-		return;
+		resolve_on_sock(e, owner.ref.index, events);
+		break;
 	}
 }
 
@@ -173,31 +217,64 @@ static void expire_timers(struct engine *e)
 			    &e->tcp, &e->world, container_of(t, struct tcp_flow, timer));
 			break;
 		case TIMER_UDP_IDLE:
+			udp_table_on_timer(&e->udp, &e->world);
+			break;
 		case TIMER_LINK:
-		case TIMER_ECHO:
+			link_on_time(&e->link, e->world.now_ns);
+			engine_arm(e, t, link_next_ns(&e->link));
+			break;
+		case TIMER_REASSEMBLY:
+			reassembly_on_time(&e->reassembly, e->world.now_ns);
+			engine_arm(e, t, reassembly_next_ns(&e->reassembly));
+			break;
 		case TIMER_DNS:
+			resolve_on_timer(e);
 			break;
 		}
 	}
 }
 
+/* Delivers what waits for the guest. True if there is more to do at once. */
+static bool serve(struct engine *e)
+{
+	if (e->is_rx_blocked)
+		return false;
+	if (!tcp_table_serve(&e->tcp, &e->world, PASS_BYTES) ||
+	    !udp_table_serve(&e->udp, &e->world, PASS_BYTES)) {
+		e->is_rx_blocked = true;
+		return false;
+	}
+	if (e->has_more_echo)
+		e->has_more_echo = echo_serve(&e->echo, &e->world);
+	return e->has_more_echo || !list_is_empty(&e->tcp.dirty) || !list_is_empty(&e->udp.dirty);
+}
+
 int engine_run(struct engine *e, uint64_t now_ns)
 {
-	int err = 0;
+	bool has_more;
 
 	e->world.now_ns = now_ns;
 	e->world.counters->passes++;
-	if (e->has_frames)
-		err = take_frames(e);
-	if (err)
+	if (e->has_frames && take_frames(e))
 		return -EPIPE;
 	expire_timers(e);
 	tcp_table_delayed(&e->tcp, &e->world);
-	if (!e->is_rx_blocked && !tcp_table_serve(&e->tcp, &e->world, PASS_BYTES))
-		e->is_rx_blocked = true;
+	has_more = serve(e);
 	e->nic->ops->flush(e->nic);
 	e->world.counters->nic = e->nic->counters;
-	return e->has_frames || (!e->is_rx_blocked && !list_is_empty(&e->tcp.dirty));
+	return e->has_frames || has_more;
+}
+
+void engine_on_link_gone(struct engine *e, uint64_t now_ns)
+{
+	e->world.now_ns = now_ns;
+	e->has_frames = false;
+	tcp_table_link_gone(&e->tcp, &e->world);
+}
+
+bool engine_is_delivered(const struct engine *e)
+{
+	return e->tcp.undelivered == 0;
 }
 
 uint64_t engine_next_ns(struct engine *e)

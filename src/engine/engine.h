@@ -75,6 +75,13 @@ void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, 
  * -EPIPE when the guest's link is gone, 1 if there is more to do at once, else 0. */
 __attribute__((warn_unused_result)) int engine_run(struct engine *e, uint64_t now_ns);
 
+/* The guest will not be heard again: its link is gone, or engine_run() has returned -EPIPE. What it
+ * has sent is still delivered. */
+void engine_on_link_gone(struct engine *e, uint64_t now_ns);
+
+/* Whether everything that the guest has sent by TCP has been given to the remote sides. */
+bool engine_is_delivered(const struct engine *e);
+
 /* When engine_run() is needed again if nothing happens before, or ENGINE_NEVER. */
 uint64_t engine_next_ns(struct engine *e);
 

@@ -5,20 +5,21 @@
  */
 #include "engine/internal.h"
 
-/* Who may send what on this link (threats.md P13, A15). */
-static enum drop_reason check_link(const struct engine *e, const struct packet *p)
+/* Who may send what on this link (threats.md P13, behaviours.md A15). */
+static enum drop_reason check_mac(const struct engine *e, const struct packet *p)
 {
-	const struct netif_config *c = &e->netif.cfg;
-
-	if (!mac_addr_eq(&p->eth_src, &c->guest_mac))
+	if (!mac_addr_eq(&p->eth_src, &e->netif.cfg.guest_mac))
 		return DROP_SRC_MAC;
-	if (p->ethertype == ETHERTYPE_ARP)
-		return DROP_NONE;
-	if ((p->eth_dst.b[0] & 1) != 0)
-		return DROP_MULTICAST;
-	if (!mac_addr_eq(&p->eth_dst, &c->gateway_mac))
+	if ((p->eth_dst.b[0] & 1) == 0 && !mac_addr_eq(&p->eth_dst, &e->netif.cfg.gateway_mac))
 		return DROP_DST_MAC;
-	if (p->family == 4 ? !c->has_v4 : !c->has_v6)
+	return DROP_NONE;
+}
+
+static enum drop_reason check_addr(const struct engine *e, const struct packet *p)
+{
+	if ((p->eth_dst.b[0] & 1) != 0 || ip_addr_is_multicast(&p->dst))
+		return DROP_MULTICAST;
+	if (p->family == 4 ? !e->netif.cfg.has_v4 : !e->netif.cfg.has_v6)
 		return DROP_FAMILY_OFF;
 	if (!netif_is_guest_addr(&e->netif, &p->src, p->family))
 		return DROP_SRC_ADDR;
@@ -44,23 +45,83 @@ static enum drop_reason input_tcp(struct engine *e, const struct packet *p)
 	return DROP_TCP_NO_FLOW;
 }
 
+static enum drop_reason input_udp(struct engine *e, const struct packet *p)
+{
+	struct flow_key key = flow_key_of(p, p->udp.src_port, p->udp.dst_port);
+	uint32_t hash;
+	struct udp_flow *f;
+
+	if (p->udp.dst_port == DNS_PORT && netif_is_gateway_addr(&e->netif, &p->dst))
+		return resolve_on_query(e, p);
+	hash = flow_hash(&e->world, &key);
+	f = udp_flow_find(&e->udp, &key, hash);
+	if (f)
+		return udp_flow_send(&e->udp, &e->world, f, p);
+	admit_udp(e, p, &key, hash);
+	return DROP_NONE;
+}
+
+static enum drop_reason input_icmp(struct engine *e, const struct packet *p)
+{
+	uint8_t request = p->family == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST;
+
+	if (p->icmp.type != request || p->icmp.code != 0)
+		return DROP_ICMP_TYPE;
+	admit_echo(e, p);
+	return DROP_NONE;
+}
+
+static enum drop_reason input_l4(struct engine *e, const struct packet *p)
+{
+	if (p->proto == PROTO_TCP)
+		return p->tcp.dst_port == 0 ? DROP_L4_HEADER : input_tcp(e, p);
+	if (p->proto == PROTO_UDP)
+		return p->udp.dst_port == 0 ? DROP_L4_HEADER : input_udp(e, p);
+	return input_icmp(e, p);
+}
+
+static enum drop_reason input_fragment(struct engine *e, const struct packet *p)
+{
+	const struct packet *whole;
+	enum drop_reason why;
+
+	e->world.counters->fragments++;
+	why = reassembly_on_fragment(&e->reassembly, p, e->world.now_ns, &whole);
+	if (why == DROP_NONE && whole) {
+		e->world.counters->reassembled++;
+		why = input_l4(e, whole);
+		reassembly_release(&e->reassembly);
+	}
+	engine_arm(e, &e->reassembly_timer, reassembly_next_ns(&e->reassembly));
+	return why;
+}
+
 static enum drop_reason input(struct engine *e, const struct frame *frame)
 {
 	struct packet p;
 	enum drop_reason why = packet_parse(frame, &p);
+	bool is_link = false;
 
 	if (why == DROP_NONE)
-		why = check_link(e, &p);
+		why = check_mac(e, &p);
 	if (why != DROP_NONE)
 		return why;
-	if (p.is_fragment)
-		return DROP_FRAGMENT;
-	why = packet_parse_l4(&p);
+	if (p.ethertype != ETHERTYPE_ARP && !p.is_fragment)
+		why = packet_parse_l4(&p);
+	if (why == DROP_NONE && !p.is_fragment)
+		is_link = link_on_packet(&e->link, &p, e->world.now_ns, &why);
+	if (is_link) {
+		engine_arm(e, &e->link_timer, link_next_ns(&e->link));
+		return why;
+	}
+	if (why == DROP_NONE || why == DROP_PROTOCOL) {
+		enum drop_reason addr = check_addr(e, &p);
+
+		why = addr != DROP_NONE ? addr : why;
+	}
 	if (why != DROP_NONE)
 		return why;
-	if (p.proto == PROTO_TCP)
-		return input_tcp(e, &p);
-	return DROP_PROTOCOL;
+	return p.is_fragment ? input_fragment(e, &p) : input_l4(e, &p);
 }
 
 void engine_input(struct engine *e, const struct frame *frame)

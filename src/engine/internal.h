@@ -5,14 +5,29 @@
  *	engine.c   life, one pass, timers
  *	input.c    what becomes of a frame
  *	admit.c    the one place that judges and the one place that dials
+ *	resolve.c  DNS at the gateway
  *	account.c  events
  */
 #ifndef SLUICE_ENGINE_INTERNAL_H
 #define SLUICE_ENGINE_INTERNAL_H
 
 #include "engine/engine.h"
+#include "flow/echo.h"
 #include "flow/flow.h"
 #include "flow/tcp_flow.h"
+#include "flow/udp_flow.h"
+#include "names/forward.h"
+#include "stack/icmp_out.h"
+#include "stack/link.h"
+#include "stack/reassembly.h"
+
+/* DNS at the gateway: the forwarder and its sockets. */
+struct resolve {
+	struct forward forward;
+	int socks[ENGINE_RESOLVERS_MAX]; /* one per resolver, opened when needed */
+	bool is_dirty[ENGINE_RESOLVERS_MAX];
+	struct timer timer; /* TIMER_DNS */
+};
 
 struct engine {
 	struct engine_config cfg;
@@ -20,13 +35,28 @@ struct engine {
 	struct nic *nic;
 	struct wheel wheel;
 	struct flow_world world;
+	struct link link;
+	struct timer link_timer; /* TIMER_LINK */
+	struct reassembly reassembly;
+	struct timer reassembly_timer; /* TIMER_REASSEMBLY */
+	struct icmp_out icmp;
 	struct tcp_table tcp;
+	struct udp_table udp;
+	struct echo echo;
+	struct resolve resolve;
 	bool has_frames;            /* the port has announced frames */
 	bool was_burst;             /* the last pass found several frames */
 	bool is_rx_blocked;         /* no room towards the guest: engine_on_room() is awaited */
+	bool has_more_echo;         /* echo replies wait in a socket */
+	bool has_told_echo;         /* that the host forbids echo sockets */
 	struct bucket events;       /* events of denials and refusals */
 	uint64_t events_suppressed; /* since the last one that was told */
 };
+
+/* ---- engine.c ---- */
+
+/* Sets a timer of the engine for when its owner needs it next, which may be never. */
+void engine_arm(struct engine *e, struct timer *t, uint64_t due_ns);
 
 /* ---- input.c ---- */
 
@@ -41,9 +71,30 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 /* The socket of a flow in SYN-HELD has something to tell. */
 void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events);
 
+/* A datagram that belongs to no flow. */
+void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash);
+
+/* An echo request. */
+void admit_echo(struct engine *e, const struct packet *p);
+
+/* A DNS query to the gateway: the verdict on using its resolver. */
+struct policy_verdict admit_dns(const struct engine *e, const struct packet *p);
+
+/* The socket for a resolver, which is opened when needed. 0 or -errno. */
+int admit_resolver(struct engine *e, uint32_t resolver);
+
+/* ---- resolve.c ---- */
+
+int resolve_init(struct engine *e);
+void resolve_fini(struct engine *e);
+enum drop_reason resolve_on_query(struct engine *e, const struct packet *p);
+void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events);
+void resolve_on_timer(struct engine *e);
+
 /* ---- account.c ---- */
 
-void account_flow_end(void *engine, const struct tcp_flow *f, enum flow_end end);
+void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end);
+void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end);
 
 /* A packet that opens something was denied by policy, or refused by a limit. */
 void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v);

@@ -51,11 +51,11 @@ static inline struct flow_key flow_key_of(
 
 /* What a timer in the engine's wheel belongs to. */
 enum timer_kind {
-	TIMER_TCP,      /* container: struct tcp_flow */
-	TIMER_UDP_IDLE, /* the UDP table's oldest flow */
-	TIMER_LINK,     /* router advertisements, reassembly */
-	TIMER_ECHO,     /* echo requests without a reply */
-	TIMER_DNS,      /* queries without an answer */
+	TIMER_TCP,        /* container: struct tcp_flow */
+	TIMER_UDP_IDLE,   /* the UDP table's oldest flow */
+	TIMER_LINK,       /* router advertisements */
+	TIMER_REASSEMBLY, /* fragments that are too old */
+	TIMER_DNS,        /* queries without an answer */
 };
 
 /* The world of a flow; one per engine. */

@@ -88,12 +88,19 @@ void tcp_flow_arm(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 		wheel_set(w->wheel, &f->timer, due);
 }
 
+void tcp_flow_delivered(struct tcp_table *t, struct tcp_flow *f)
+{
+	t->undelivered -= f->is_undelivered;
+	f->is_undelivered = false;
+}
+
 /* Leaves the places that only a living flow holds. */
 static void uncount(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	if (!f->is_counted)
 		return;
 	f->is_counted = false;
+	tcp_flow_delivered(t, f);
 	t->active--;
 	w->counters->tcp_active--;
 	t->wnd_spare += f->wnd_target - t->wnd_base;
@@ -302,6 +309,8 @@ void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 static void on_established(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	leave_embryos(t, f);
+	f->is_undelivered = true;
+	t->undelivered++;
 	w->counters->tcp_established++;
 	tcp_flow_mark(t, f);
 }
@@ -492,6 +501,17 @@ bool tcp_table_serve(struct tcp_table *t, struct flow_world *w, uint32_t max_byt
 		max_bytes -= min_u32(bytes, max_bytes);
 	}
 	return true;
+}
+
+void tcp_table_link_gone(struct tcp_table *t, struct flow_world *w)
+{
+	for (uint32_t i = 0; i < t->pool.made; i++) {
+		struct tcp_flow *f = (struct tcp_flow *)(void *)pool_at(&t->pool, i);
+
+		if (f->head.gen % 2 == 1 && f->is_counted && !f->is_shut &&
+		    (!f->has_guest_fin || f->is_remote_dead))
+			tcp_flow_abort(t, w, f, FLOW_END_GUEST_TIMEOUT, false);
+	}
 }
 
 void tcp_table_reset_all(struct tcp_table *t, struct flow_world *w)

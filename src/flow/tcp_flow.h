@@ -39,9 +39,10 @@ struct tcp_flow {
 	bool is_remote_dead;     /* the socket has an error: what is in its queue, then RST */
 	bool has_guest_fin;      /* the guest will send no more */
 	bool is_shut;            /* ... and the remote side has been told */
-	bool is_loopback; /* dialed as the host: the other family is tried when this one fails */
-	bool is_counted;  /* among the active flows: not in TIME-WAIT */
-	int error;        /* errno of the socket, when is_remote_dead */
+	bool is_loopback;    /* dialed as the host: the other family is tried when this one fails */
+	bool is_undelivered; /* the remote side has not been told of the guest's end yet */
+	bool is_counted;     /* among the active flows: not in TIME-WAIT */
+	int error;           /* errno of the socket, when is_remote_dead */
 
 	struct tcp_conn conn;
 	struct chain spill; /* received, acknowledged, not yet taken by the socket */
@@ -70,6 +71,7 @@ struct tcp_table {
 	struct tcp_limits limits;
 	uint32_t active; /* flows but for those in TIME-WAIT */
 	uint32_t embryo_count;
+	uint32_t undelivered;       /* flows with is_undelivered */
 	uint32_t wnd_base;          /* wnd_target of a new flow */
 	uint64_t wnd_spare;         /* bytes that wnd_targets may still grow by, in total */
 	struct list_node dirty;     /* flows with something to send, in order of service */
@@ -99,6 +101,9 @@ struct tcp_flow *tcp_flow_open(struct tcp_table *t, struct flow_world *w, const 
 void tcp_flow_drop_held(
     struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, enum flow_end end);
 
+/* RST in answer to the SYN of a flow in SYN-HELD. */
+void tcp_flow_refuse(struct flow_world *w, const struct tcp_flow *f);
+
 /* The socket is connected: answers the SYN. */
 void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
 
@@ -123,6 +128,13 @@ void tcp_table_delayed(struct tcp_table *t, struct flow_world *w);
 
 /* When the next of them is due, or UINT64_MAX. */
 uint64_t tcp_table_next_ns(struct tcp_table *t);
+
+/* The guest has gone. Flows whose end it had told before go on until the remote side has everything; the
+ * others are reset. */
+void tcp_table_link_gone(struct tcp_table *t, struct flow_world *w);
+
+/* Everything that the guest has sent, and its FIN, has been given to the remote side. */
+void tcp_flow_delivered(struct tcp_table *t, struct tcp_flow *f);
 
 /* Ends all flows: RST to both sides. */
 void tcp_table_reset_all(struct tcp_table *t, struct flow_world *w);

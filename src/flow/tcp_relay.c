@@ -74,25 +74,39 @@ int tcp_flow_send_bare(struct flow_world *w, struct tcp_flow *f, uint32_t seq, u
 	return 0;
 }
 
-void tcp_reply_reset(struct flow_world *w, const struct packet *p)
+/* A segment without data or state, about the ends of a packet or flow. */
+static void send_reset(struct flow_world *w, uint8_t family, const struct ip_addr *from,
+    const struct ip_addr *to, const struct tcp_segment *s)
 {
 	struct nic *nic = w->netif->nic;
-	uint32_t head_len = netif_ip_head_len(p->family);
+	uint32_t head_len = netif_ip_head_len(family);
 	struct netif_ip ip = {
-	    .family = p->family,
+	    .family = family,
 	    .proto = PROTO_TCP,
 	    .has_df = true,
-	    .src = &p->dst,
-	    .dst = &p->src,
+	    .src = from,
+	    .dst = to,
 	    .l4_len = TCP_HDR_SIZE,
 	};
+	struct nic_slot slot;
+
+	if (nic->ops->reserve(nic, head_len + TCP_HDR_SIZE, 0, &slot)) {
+		netif_drop(w->netif, DROP_NO_ROOM);
+		return;
+	}
+	(void)tcp_build(s, slot.head + head_len);
+	netif_commit_l4(w->netif, &slot, &ip, TCP_HDR_SIZE, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
+	w->counters->tcp_resets_sent++;
+}
+
+void tcp_reply_reset(struct flow_world *w, const struct packet *p)
+{
 	struct tcp_segment s = {
 	    .src_port = p->tcp.dst_port,
 	    .dst_port = p->tcp.src_port,
 	    .flags = TCP_RST,
 	    .wscale = 0xff,
 	};
-	struct nic_slot slot;
 
 	if ((p->tcp.flags & TCP_RST) != 0)
 		return;
@@ -103,13 +117,20 @@ void tcp_reply_reset(struct flow_world *w, const struct packet *p)
 		s.ack = p->tcp.seq + p->payload_len + ((p->tcp.flags & TCP_SYN) != 0) +
 			((p->tcp.flags & TCP_FIN) != 0);
 	}
-	if (nic->ops->reserve(nic, head_len + TCP_HDR_SIZE, 0, &slot)) {
-		netif_drop(w->netif, DROP_NO_ROOM);
-		return;
-	}
-	(void)tcp_build(&s, slot.head + head_len);
-	netif_commit_l4(w->netif, &slot, &ip, TCP_HDR_SIZE, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
-	w->counters->tcp_resets_sent++;
+	send_reset(w, p->family, &p->dst, &p->src, &s);
+}
+
+void tcp_flow_refuse(struct flow_world *w, const struct tcp_flow *f)
+{
+	struct tcp_segment s = {
+	    .src_port = f->key.remote_port,
+	    .dst_port = f->key.guest_port,
+	    .ack = f->conn.rcv_nxt,
+	    .flags = TCP_RST | TCP_ACK,
+	    .wscale = 0xff,
+	};
+
+	send_reset(w, f->key.family, &f->key.remote, &f->key.guest, &s);
 }
 
 /* ---- guest to host ---- */
@@ -258,6 +279,7 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 	}
 	if (f->spill.len == 0 && f->has_guest_fin && !f->is_shut && !f->is_remote_dead) {
 		f->is_shut = true;
+		tcp_flow_delivered(t, f);
 		(void)w->ops->tcp_shutdown(w->host, f->sock);
 	}
 	if (tcp_can_receive(&f->conn) && tcp_is_update_due(&f->conn, tcp_flow_room(f))) {

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,7 +127,6 @@ static bool kernel_has_peek_offset(int family)
 
 int host_new(const struct host_config *cfg, struct host **ret_host)
 {
-	struct rlimit nofile;
 	struct host *h = calloc(1, sizeof(*h));
 	int err;
 
@@ -136,12 +134,12 @@ int host_new(const struct host_config *cfg, struct host **ret_host)
 		return -ENOMEM;
 	h->cfg = *cfg;
 	h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (h->epoll_fd < 0 || getrlimit(RLIMIT_NOFILE, &nofile)) {
+	if (h->epoll_fd < 0) {
 		err = -errno;
 		host_free(h);
 		return err;
 	}
-	h->sock_limit = nofile.rlim_cur < 1U << 24 ? (uint32_t)nofile.rlim_cur : 1U << 24;
+	h->sock_limit = cfg->sock_limit;
 	h->socks = calloc(h->sock_limit, sizeof(*h->socks));
 	if (!h->socks) {
 		host_free(h);

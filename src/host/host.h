@@ -15,6 +15,7 @@
 struct host;
 
 struct host_config {
+	uint32_t sock_limit; /* descriptors that may be open, RLIMIT_NOFILE */
 	bool has_udp_gro;    /* the guest takes several datagrams in one frame */
 	bool no_peek_offset; /* do without SO_PEEK_OFF (kernels before 6.9), for tests */
 };
@@ -29,9 +30,9 @@ extern const struct sock_ops host_sock_ops;
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t host_now_ns(void);
 
-/* Runs the engine over the TAP port until stop_fd is readable or at its end of file (0), the guest's link
- * is gone (-EPIPE), or waiting fails (-errno). on_idle, which may be NULL, is called before each
- * wait. */
+/* Runs the engine over the TAP port. A byte on stop_fd, or the end of the guest's link, asks it to deliver
+ * what the guest has sent and then to return 0; end of file on stop_fd to return 0 at once. -errno:
+ * waiting failed. on_idle, which may be NULL, is called before each wait. */
 __attribute__((warn_unused_result)) int host_loop(struct host *h, struct engine *e,
     struct tap_port *tap, int stop_fd, void (*on_idle)(void *ctx), void *ctx);
 

@@ -7,7 +7,7 @@
  * are edge-triggered and registered once.
  */
 #include <errno.h>
-#include <sys/syscall.h>
+#include <limits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,27 +22,43 @@ enum {
 static const uint64_t data_tap = 15ULL << 60;
 static const uint64_t data_stop = 14ULL << 60;
 
+struct loop {
+	struct host *host;
+	struct engine *engine;
+	struct tap_port *tap;
+	int stop_fd;
+	bool is_delivering; /* return when everything has been delivered */
+	bool has_stopped;   /* return at once */
+};
+
+/* Linux before 5.11 has no wait with nanoseconds; a millisecond too late is never too early. */
+static int wait_until(int epoll_fd, struct epoll_event *events, uint64_t left_ns)
+{
+	struct timespec timeout = {
+	    .tv_sec = (time_t)(left_ns / 1000000000), .tv_nsec = (long)(left_ns % 1000000000)};
+	int n = epoll_pwait2(epoll_fd, events, EVENTS_MAX, &timeout, NULL);
+	uint64_t left_ms = left_ns / 1000000 + 1;
+
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+	return epoll_wait(epoll_fd, events, EVENTS_MAX, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
+}
+
 static int wait_events(struct host *h, struct epoll_event *events, struct engine *e, bool has_more)
 {
 	uint64_t next = has_more ? 0 : engine_next_ns(e);
-	struct timespec timeout = {0};
 	int n;
 
-	if (next == ENGINE_NEVER) {
-		n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, -1);
+	if (next == 0 || next == ENGINE_NEVER) {
+		n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, next == 0 ? 0 : -1);
 	} else {
-		uint64_t now = has_more ? 0 : host_now_ns();
-		uint64_t left = next > now ? next - now : 0;
+		uint64_t now = host_now_ns();
 
-		if (left == 0) {
-			n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, 0);
-		} else {
-			timeout.tv_sec = (time_t)(left / 1000000000);
-			timeout.tv_nsec = (long)(left % 1000000000);
-			n = epoll_pwait2(h->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
-		}
+		n = wait_until(h->epoll_fd, events, next > now ? next - now : 0);
 	}
-	return n < 0 && errno != EINTR ? -errno : n < 0 ? 0 : n;
+	if (n >= 0)
+		return n;
+	return errno == EINTR ? 0 : -errno;
 }
 
 static uint32_t sock_events(uint32_t events)
@@ -62,6 +78,61 @@ static uint32_t sock_events(uint32_t events)
 	return out;
 }
 
+static void on_stop(struct loop *l)
+{
+	char byte;
+	ssize_t n = read(l->stop_fd, &byte, 1);
+
+	if (n > 0)
+		l->is_delivering = true;
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		l->has_stopped = true;
+}
+
+static void on_link_gone(struct loop *l, uint64_t now)
+{
+	(void)epoll_ctl(l->host->epoll_fd, EPOLL_CTL_DEL, tap_port_fd(l->tap), NULL);
+	engine_on_link_gone(l->engine, now);
+	l->is_delivering = true;
+}
+
+static void dispatch(struct loop *l, const struct epoll_event *ev, uint64_t now)
+{
+	if (ev->data.u64 == data_stop)
+		on_stop(l);
+	else if (ev->data.u64 == data_tap)
+		engine_on_frames(l->engine);
+	else
+		engine_on_sock(
+		    l->engine, host_unpack_owner(ev->data.u64), sock_events(ev->events), now);
+}
+
+static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
+{
+	struct epoll_event events[EVENTS_MAX];
+	bool has_more = true;
+
+	while (!l->has_stopped && (!l->is_delivering || !engine_is_delivered(l->engine))) {
+		uint64_t now;
+		int n;
+		int more;
+
+		if (!has_more && on_idle)
+			on_idle(ctx);
+		n = wait_events(l->host, events, l->engine, has_more);
+		if (n < 0)
+			return n;
+		now = host_now_ns();
+		for (int i = 0; i < n; i++)
+			dispatch(l, &events[i], now);
+		more = engine_run(l->engine, now);
+		if (more < 0)
+			on_link_gone(l, now);
+		has_more = more > 0;
+	}
+	return 0;
+}
+
 static int watch_level(struct host *h, int fd, uint64_t data)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = data};
@@ -69,48 +140,13 @@ static int watch_level(struct host *h, int fd, uint64_t data)
 	return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
-static int turn(
-    struct host *h, struct engine *e, int stop_fd, void (*on_idle)(void *ctx), void *ctx)
-{
-	struct epoll_event events[EVENTS_MAX];
-	bool has_more = true;
-
-	(void)stop_fd;
-	for (;;) {
-		uint64_t now;
-		int n;
-		int more;
-
-		if (!has_more && on_idle)
-			on_idle(ctx);
-		n = wait_events(h, events, e, has_more);
-		if (n < 0)
-			return n;
-		now = host_now_ns();
-		for (int i = 0; i < n; i++) {
-			uint64_t data = events[i].data.u64;
-
-			if (data == data_stop)
-				return 0;
-			if (data == data_tap)
-				engine_on_frames(e);
-			else
-				engine_on_sock(
-				    e, host_unpack_owner(data), sock_events(events[i].events), now);
-		}
-		more = engine_run(e, now);
-		if (more < 0)
-			return more;
-		has_more = more > 0;
-	}
-}
-
 int host_loop(struct host *h, struct engine *e, struct tap_port *tap, int stop_fd,
     void (*on_idle)(void *ctx), void *ctx)
 {
+	struct loop l = {.host = h, .engine = e, .tap = tap, .stop_fd = stop_fd};
 	int err = watch_level(h, tap_port_fd(tap), data_tap);
 
 	if (!err)
 		err = watch_level(h, stop_fd, data_stop);
-	return err ? err : turn(h, e, stop_fd, on_idle, ctx);
+	return err ? err : turn(&l, on_idle, ctx);
 }

@@ -48,7 +48,7 @@ enum {
 	TCP_SND_WND_MAX = 16 << 20, /* of a larger window of the guest only this much is used */
 	TCP_HDR_MAX = 28,           /* header with the options of our SYN-ACK */
 	TCP_WND_INITIAL = 65535,    /* most that a SYN-ACK can offer, as it is not scaled */
-	TCP_GSO_MAX = 65535, /* IP packet of the largest frame, headers included */
+	TCP_GSO_MAX = 65535,        /* IP packet of the largest frame, headers included */
 };
 
 #define TCP_CWND_NONE UINT32_MAX /* no loss seen: the guest's window alone limits */

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * UDP flows; see udp_flow.h.
+ *
+ * The table is kept in order of age by moving a flow to the end with each datagram, so that the longest idle
+ * is always first, one timer serves all flows, and an idle table has none.
+ *
+ * Towards the host a frame with segmentation offload stays one system call; towards the guest what
+ * the host's kernel has joined stays one frame, where the guest takes that. A datagram larger than the
+ * link is cut into fragments (E2).
+ */
+#include "flow/udp_flow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/wr.h"
+
+enum {
+	TURN_DATAGRAMS = 32, /* system calls for one flow before the next has its turn */
+	ERRORS_MAX = 16,     /* errors read from one socket in one go */
+	QUOTE_MAX = 1280,    /* bytes of a datagram that an ICMPv6 error may quote */
+	UDP_PAYLOAD_MAX = IP_PACKET_MAX - UDP_HDR_SIZE,
+};
+
+int udp_table_init(struct udp_table *t, uint32_t limit, uint64_t idle_ns, struct icmp_out *icmp)
+{
+	*t = (struct udp_table){.idle_ns = idle_ns, .icmp = icmp};
+	list_init(&t->dirty);
+	list_init(&t->age);
+	timer_init(&t->timer, TIMER_UDP_IDLE);
+	if (pool_init(&t->pool, sizeof(struct udp_flow), limit) || htab_init(&t->index, limit)) {
+		udp_table_fini(t);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void udp_table_fini(struct udp_table *t)
+{
+	pool_fini(&t->pool);
+	htab_fini(&t->index);
+	free(t->scratch);
+	t->scratch = NULL;
+}
+
+struct udp_flow *udp_flow_find(const struct udp_table *t, const struct flow_key *key, uint32_t hash)
+{
+	uint32_t pos = htab_start(&t->index, hash);
+	uint32_t i;
+
+	while ((i = htab_next(&t->index, hash, &pos)) != HTAB_NONE) {
+		struct udp_flow *f = (struct udp_flow *)(void *)pool_at(&t->pool, i);
+
+		if (memcmp(&f->key, key, sizeof(*key)) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static struct udp_flow *oldest(struct udp_table *t)
+{
+	struct list_node *n = list_first(&t->age);
+
+	return n ? container_of(n, struct udp_flow, age) : NULL;
+}
+
+static void refresh(struct udp_table *t, struct flow_world *w, struct udp_flow *f)
+{
+	f->heard_ns = w->now_ns;
+	list_move_tail(&t->age, &f->age);
+}
+
+struct udp_flow *udp_flow_open(
+    struct udp_table *t, struct flow_world *w, const struct flow_key *key, uint32_t hash)
+{
+	struct udp_flow *f;
+
+	if (t->pool.in_use == t->pool.limit)
+		udp_flow_close(t, w, oldest(t), FLOW_END_EVICTED);
+	f = pool_take(&t->pool);
+	if (!f)
+		return NULL;
+	if (htab_insert(&t->index, hash, f->head.index)) {
+		pool_put(&t->pool, f);
+		return NULL;
+	}
+	f->sock = SOCK_NONE;
+	f->key = *key;
+	f->hash = hash;
+	f->start_ns = w->now_ns;
+	list_init(&f->dirty);
+	list_init(&f->age);
+	refresh(t, w, f);
+	if (!timer_is_set(&t->timer))
+		wheel_set(w->wheel, &t->timer, w->now_ns + t->idle_ns);
+	w->counters->udp_flows++;
+	w->counters->udp_active++;
+	return f;
+}
+
+void udp_flow_close(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end end)
+{
+	if (f->sock != SOCK_NONE)
+		w->ops->close(w->host, f->sock, false);
+	t->on_end(t->ctx, f, end);
+	list_remove(&f->dirty);
+	list_remove(&f->age);
+	htab_remove(&t->index, f->hash, f->head.index);
+	w->counters->udp_active--;
+	pool_put(&t->pool, f);
+}
+
+void udp_table_on_timer(struct udp_table *t, struct flow_world *w)
+{
+	struct udp_flow *f;
+
+	while ((f = oldest(t)) != NULL) {
+		if (f->heard_ns + t->idle_ns > w->now_ns) {
+			wheel_set(w->wheel, &t->timer, f->heard_ns + t->idle_ns);
+			return;
+		}
+		udp_flow_close(t, w, f, FLOW_END_IDLE);
+	}
+}
+
+void udp_table_close_all(struct udp_table *t, struct flow_world *w)
+{
+	struct udp_flow *f;
+
+	while ((f = oldest(t)) != NULL)
+		udp_flow_close(t, w, f, FLOW_END_SHUTDOWN);
+	wheel_cancel(w->wheel, &t->timer);
+}
+
+/* ---- what the network reports ---- */
+
+/* Tells the guest about one of its datagrams that is gone, of which payload is what came back. */
+static void tell_error(struct udp_table *t, struct flow_world *w, const struct udp_flow *f,
+    const struct sock_error *err, const uint8_t *payload)
+{
+	struct icmp_error from = {.type = err->type, .code = err->code, .info = err->mtu};
+	struct icmp_error e;
+	struct icmp_quote q = {
+	    .family = f->key.family,
+	    .proto = PROTO_UDP,
+	    .has_df = true,
+	    .src = &f->key.guest,
+	    .dst = &f->key.remote,
+	    .l4_len = UDP_HDR_SIZE + (uint32_t)err->len,
+	    .payload = payload,
+	    .payload_len = (uint32_t)err->len,
+	};
+	bool is_known = err->is_icmp ? icmp_error_translate(err->family, &from, f->key.family, &e)
+				     : icmp_error_of(icmp_cause_of_errno(err->error), f->key.family,
+					   err->mtu, &e);
+
+	if (!is_known)
+		return;
+	icmp_quote_udp(&q, f->key.guest_port, f->key.remote_port);
+	(void)icmp_out_quote(t->icmp, &q, &e, w->now_ns);
+}
+
+static void drain_errors(struct udp_table *t, struct flow_world *w, struct udp_flow *f)
+{
+	uint8_t payload[QUOTE_MAX];
+	struct sock_error err;
+
+	for (int i = 0; i < ERRORS_MAX; i++) {
+		if (w->ops->error_next(w->host, f->sock, &err, payload, sizeof(payload)) != 1)
+			return;
+		tell_error(t, w, f, &err, payload);
+	}
+}
+
+/* ---- guest to host ---- */
+
+/* The datagram is larger than the path. */
+static enum drop_reason too_big(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p)
+{
+	uint32_t mtu = w->ops->udp_mtu(w->host, f->sock);
+
+	drain_errors(t, w, f);
+	(void)icmp_out_packet(t->icmp, p, ICMP_CAUSE_TOO_BIG, mtu, w->now_ns);
+	return DROP_UDP_TOO_BIG;
+}
+
+enum drop_reason udp_flow_send(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p)
+{
+	struct iovec iov[FRAME_IOV_MAX];
+	uint32_t count = frame_slice(p->frame, p->payload_off, p->payload_len, iov, FRAME_IOV_MAX);
+	uint16_t gso = (p->frame->vnet.gso_type & (uint8_t)~VNET_GSO_ECN) == VNET_GSO_USO
+			   ? p->frame->vnet.gso_size
+			   : 0;
+	ssize_t err = 0;
+
+	refresh(t, w, f);
+	/* An error of an earlier datagram is reported in place of sending this one: told, then again. */
+	for (int tries = 0; tries < 2; tries++) {
+		err = w->ops->udp_send(w->host, f->sock, iov, count, gso, p->has_df);
+		if (err == -EMSGSIZE && tries > 0)
+			return too_big(t, w, f, p);
+		if (err == 0 || err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM)
+			break;
+		drain_errors(t, w, f);
+	}
+	if (err) {
+		if (err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM)
+			(void)icmp_out_packet(
+			    t->icmp, p, icmp_cause_of_errno((int)-err), 0, w->now_ns);
+		return DROP_UDP_SEND;
+	}
+	f->tx_bytes += p->payload_len;
+	w->counters->udp_tx_bytes += p->payload_len;
+	w->counters->udp_tx_datagrams += gso > 0 ? (p->payload_len + gso - 1) / gso : 1;
+	return DROP_NONE;
+}
+
+/* ---- host to guest ---- */
+
+static struct netif_ip ip_of(const struct udp_flow *f, uint32_t payload_len)
+{
+	return (struct netif_ip){
+	    .family = f->key.family,
+	    .proto = PROTO_UDP,
+	    .has_df = true,
+	    .src = &f->key.remote,
+	    .dst = &f->key.guest,
+	    .l4_len = UDP_HDR_SIZE + payload_len,
+	};
+}
+
+static void build_header(const struct udp_flow *f, uint32_t payload_len, uint8_t *out)
+{
+	put_be16(out, f->key.remote_port);
+	put_be16(out + 2, f->key.guest_port);
+	put_be16(out + 4, (uint16_t)(UDP_HDR_SIZE + payload_len));
+	put_be16(out + 6, 0);
+}
+
+/* One datagram that does not fit the link, or that was not joined for this guest: the bytes are at
+ * scratch + UDP_HDR_SIZE. */
+static void send_from_scratch(
+    struct udp_table *t, struct flow_world *w, const struct udp_flow *f, uint8_t *l4, uint32_t len)
+{
+	struct netif_ip ip = ip_of(f, len);
+
+	(void)t;
+	ip.has_df =
+	    netif_ip_head_len(f->key.family) - ETH_HDR_SIZE + ip.l4_len <= w->netif->cfg.mtu;
+	build_header(f, len, l4);
+	(void)netif_send_l4(w->netif, &ip, l4, UDP_CSUM_OFF);
+}
+
+/* Copies a body of which every gso_size bytes are one datagram, and sends them one by one. The eight
+ * bytes before each datagram are overwritten by its header after they have been sent. */
+static void send_copied(struct udp_table *t, struct flow_world *w, const struct udp_flow *f,
+    const struct nic_slot *slot, uint32_t len, uint32_t gso_size)
+{
+	uint8_t *body;
+	uint32_t at = 0;
+
+	if (!t->scratch)
+		t->scratch = malloc(UDP_HDR_SIZE + NIC_BODY_MAX);
+	if (!t->scratch) {
+		netif_drop(w->netif, DROP_NO_MEMORY);
+		return;
+	}
+	body = t->scratch + UDP_HDR_SIZE;
+	for (uint32_t i = 0; i < slot->body_count && at < len; i++) {
+		uint32_t take =
+		    slot->body[i].iov_len < len - at ? (uint32_t)slot->body[i].iov_len : len - at;
+
+		memcpy(body + at, slot->body[i].iov_base, take);
+		at += take;
+	}
+	w->netif->nic->ops->cancel(w->netif->nic, (struct nic_slot *)(uintptr_t)slot);
+	for (at = 0; at < len || len == 0; at += gso_size) {
+		uint32_t piece = len - at < gso_size ? len - at : gso_size;
+
+		send_from_scratch(t, w, f, body + at - UDP_HDR_SIZE, piece);
+		if (len == 0)
+			break;
+	}
+}
+
+/* A filled slot becomes a frame. */
+static void deliver(struct udp_table *t, struct flow_world *w, struct udp_flow *f,
+    struct nic_slot *slot, uint32_t len, uint16_t gso_size)
+{
+	uint32_t head = netif_ip_head_len(f->key.family);
+	uint32_t unit = gso_size > 0 ? gso_size : len;
+	bool fits = head - ETH_HDR_SIZE + UDP_HDR_SIZE + unit <= w->netif->cfg.mtu;
+	struct netif_ip ip = ip_of(f, len);
+
+	f->rx_bytes += len;
+	w->counters->udp_rx_bytes += len;
+	w->counters->udp_rx_datagrams += gso_size > 0 ? (len + gso_size - 1) / gso_size : 1;
+	if (!fits || (gso_size > 0 && (w->netif->nic->features & NIC_F_USO) == 0)) {
+		send_copied(t, w, f, slot, len, unit > 0 ? unit : 1);
+		return;
+	}
+	build_header(f, len, slot->head + head);
+	netif_commit_l4(w->netif, slot, &ip, UDP_HDR_SIZE, UDP_CSUM_OFF,
+	    gso_size > 0 ? VNET_GSO_USO : VNET_GSO_NONE, gso_size);
+}
+
+enum served {
+	SERVED_IDLE,
+	SERVED_MORE,
+	SERVED_NO_ROOM,
+};
+
+static enum served serve(struct udp_table *t, struct flow_world *w, struct udp_flow *f,
+    uint32_t max_bytes, uint32_t *ret_bytes)
+{
+	struct nic *nic = w->netif->nic;
+	uint32_t head_len = netif_ip_head_len(f->key.family) + UDP_HDR_SIZE;
+
+	*ret_bytes = 0;
+	for (int i = 0; i < TURN_DATAGRAMS && *ret_bytes < max_bytes; i++) {
+		struct nic_slot slot;
+		uint16_t gso_size;
+		ssize_t n;
+
+		if (nic->ops->reserve(nic, head_len, UDP_PAYLOAD_MAX, &slot))
+			return SERVED_NO_ROOM;
+		n = w->ops->udp_recv(w->host, f->sock, slot.body, slot.body_count, &gso_size);
+		if (n < 0) {
+			nic->ops->cancel(nic, &slot);
+			if (n == -EAGAIN || ++f->error_count > ERRORS_MAX) {
+				f->error_count = 0;
+				return SERVED_IDLE;
+			}
+			drain_errors(t, w, f);
+			continue;
+		}
+		f->error_count = 0;
+		refresh(t, w, f);
+		deliver(t, w, f, &slot, (uint32_t)n, gso_size);
+		*ret_bytes += (uint32_t)n + head_len;
+	}
+	return SERVED_MORE;
+}
+
+void udp_flow_on_sock(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, uint32_t events)
+{
+	if ((events & SOCK_ERROR) != 0)
+		drain_errors(t, w, f);
+	if (!list_is_linked(&f->dirty))
+		list_append(&t->dirty, &f->dirty);
+}
+
+bool udp_table_serve(struct udp_table *t, struct flow_world *w, uint32_t max_bytes)
+{
+	struct list_node *n;
+
+	while (max_bytes > 0 && (n = list_first(&t->dirty)) != NULL) {
+		struct udp_flow *f = container_of(n, struct udp_flow, dirty);
+		uint32_t bytes;
+
+		list_remove(n);
+		switch (serve(t, w, f, max_bytes, &bytes)) {
+		case SERVED_IDLE:
+			break;
+		case SERVED_MORE:
+			list_append(&t->dirty, n);
+			break;
+		case SERVED_NO_ROOM:
+			list_append(&t->dirty, n);
+			return false;
+		}
+		max_bytes -= bytes < max_bytes ? bytes : max_bytes;
+	}
+	return true;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * UDP flows: each pair of ends that the guest uses is bound to one connected socket of the host, so that
+ * only the remote side that the guest has addressed can answer (threats.md P16).
+ *
+ * A flow lives while datagrams pass either way, and for an idle time after. At the limit the flow that has
+ * been idle for longest gives way (behaviours.md E7). What the network reports about a datagram
+ * reaches the guest as the ICMP error that it is (E5, E6, E9).
+ */
+#ifndef SLUICE_FLOW_UDP_FLOW_H
+#define SLUICE_FLOW_UDP_FLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "flow/flow.h"
+#include "flow/flow_end.h"
+#include "stack/icmp_out.h"
+
+struct udp_flow {
+	struct pool_head head;
+	int sock;
+	struct flow_key key;
+	uint32_t hash;
+	uint8_t error_count;    /* socket errors in a row without a datagram */
+	struct list_node dirty; /* the socket may have datagrams; udp_table.dirty */
+	struct list_node age;   /* udp_table.age */
+	uint64_t heard_ns;      /* last datagram, either way */
+
+	struct policy_verdict verdict; /* that admitted it */
+	uint64_t start_ns;
+	uint64_t tx_bytes; /* guest to remote */
+	uint64_t rx_bytes;
+};
+
+struct udp_table {
+	struct pool pool;
+	struct htab index;
+	uint64_t idle_ns;
+	struct list_node dirty; /* flows to be served, in order */
+	struct list_node age;   /* all flows, the longest idle first */
+	struct timer timer;     /* TIMER_UDP_IDLE: the first of age may have expired */
+	uint8_t *scratch;      /* one datagram that must be cut to fit the link; made when needed */
+	struct icmp_out *icmp; /* borrowed */
+	void (*on_end)(void *ctx, const struct udp_flow *f, enum flow_end end);
+	void *ctx;
+};
+
+/* 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int udp_table_init(
+    struct udp_table *t, uint32_t limit, uint64_t idle_ns, struct icmp_out *icmp);
+void udp_table_fini(struct udp_table *t);
+
+struct udp_flow *udp_flow_find(
+    const struct udp_table *t, const struct flow_key *key, uint32_t hash);
+
+/* A flow without a socket yet, which the caller sets, or NULL without memory. */
+struct udp_flow *udp_flow_open(
+    struct udp_table *t, struct flow_world *w, const struct flow_key *key, uint32_t hash);
+
+/* Ends and frees the flow. */
+void udp_flow_close(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end end);
+
+/* A datagram of the guest, or several in one frame. DROP_NONE if the host has taken it. */
+enum drop_reason udp_flow_send(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p);
+
+/* The socket is ready (SOCK_...). */
+void udp_flow_on_sock(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, uint32_t events);
+
+/* The timer has fired: ends flows that have been idle for too long. */
+void udp_table_on_timer(struct udp_table *t, struct flow_world *w);
+
+/* Delivers datagrams that wait in sockets, each flow in turn, up to max_bytes in all. False when there is no
+ * room towards the guest. */
+bool udp_table_serve(struct udp_table *t, struct flow_world *w, uint32_t max_bytes);
+
+void udp_table_close_all(struct udp_table *t, struct flow_world *w);
+
+#endif
