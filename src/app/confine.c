@@ -100,10 +100,13 @@ static int empty_root(void)
 
 static int become_nobody(void)
 {
-	if (setgroups(0, NULL) < 0)
+	/* In a user namespace that maps only a few identities there may be no other to take (EINVAL), and
+	 * groups may be fixed (EPERM). Without capabilities root is nobody there. */
+	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		return -1;
-	return setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0 ? -1
-											      : 0;
+	if (setresgid(NOBODY, NOBODY, NOBODY) < 0 && errno != EINVAL)
+		return -1;
+	return setresuid(NOBODY, NOBODY, NOBODY) < 0 && errno != EINVAL ? -1 : 0;
 }
 
 /* Real root makes its namespaces with the capabilities that it has, and takes another identity; a user
