@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The candidates: each gives a guest namespace a way to the server."""
+
+import os
+import shutil
+import subprocess
+import time
+
+from . import kernel
+from .world import VETH_GUEST, VETH_HOST, BenchError, Process, check
+
+READY_S = 10
+
+
+class Guest:
+    """A guest namespace, and the processes that make its network."""
+
+    def __init__(self, namespace, processes, holder, main=None):
+        self.namespace = namespace
+        self._processes = processes  # to be stopped, in this order
+        self._tool = processes[0] if main is not None else None
+        self._holder = holder        # pid of the process that does nothing
+        self._find_main = main
+
+    def tool_pids(self):
+        """All processes of the tool."""
+        if self._tool is None:
+            return []
+        return kernel.descendants(self._tool.pid, without=(self._holder,))
+
+    def main_pid(self):
+        """The process that handles the frames, or None."""
+        return self._find_main(self._tool.pid) if self._find_main else None
+
+    def require_alive(self):
+        if self._tool is not None:
+            self._tool.require_alive()
+
+    def stop(self):
+        """Ends all. Returns what the tool said."""
+        for p in self._processes:
+            p.stop()
+        return self._tool.messages() if self._tool is not None else ""
+
+
+class Tool:
+    """A candidate; path is that of its program."""
+
+    name = ""
+    is_peer = False
+
+    def __init__(self, path=None):
+        self.path = path
+
+    def version(self):
+        return ""
+
+    def options(self, mtu):
+        """How it is run, for the report."""
+        raise NotImplementedError
+
+    def start(self, world, mtu, cpu=None, connections=0):
+        """Makes a guest. connections: how many it must be able to hold, 0: the default."""
+        raise NotImplementedError
+
+    def start_command(self):
+        """A command that does nothing behind the tool's network, or None."""
+        return None
+
+
+class Kernel(Tool):
+    """No tool: a veth pair into the host, which forwards."""
+
+    name = "kernel"
+
+    def version(self):
+        return f"Linux {os.uname().release}"
+
+    def options(self, mtu):
+        return f"veth of MTU {mtu}, net.ipv4.ip_forward=1, offloads as the kernel sets them"
+
+    def start(self, world, mtu, cpu=None, connections=0):
+        process, namespace = world.hold(["unshare", "--net", "--"], cpu)
+        try:
+            check(["ip", "link", "add", "guest0", "mtu", str(mtu), "type", "veth", "peer", "name",
+                   "eth0", "mtu", str(mtu), "netns", str(namespace.pid)])
+            check(["ip", "addr", "add", f"{VETH_HOST}/30", "dev", "guest0"])
+            check(["ip", "link", "set", "guest0", "up"])
+            namespace.check("ip", "link", "set", "lo", "up")
+            namespace.check("ip", "addr", "add", f"{VETH_GUEST}/30", "dev", "eth0")
+            namespace.check("ip", "link", "set", "eth0", "up")
+            namespace.check("ip", "route", "add", "default", "via", VETH_HOST)
+        except BenchError:
+            process.stop()
+            raise
+        return KernelGuest(namespace, [process], namespace.pid)
+
+    def start_command(self):
+        return ["unshare", "--user", "--map-root-user", "--net", "true"]
+
+
+class KernelGuest(Guest):
+    """The veth pair goes with its namespace, but not at once: the next one has the same name."""
+
+    def stop(self):
+        subprocess.run(["ip", "link", "del", "guest0"], capture_output=True, check=False)
+        return super().stop()
+
+
+class Sluice(Tool):
+    name = "sluice"
+
+    def version(self):
+        return check([self.path, "--version"]).strip()
+
+    def arguments(self, mtu, connections=0):
+        limit = ["--max-connections", str(connections)] if connections else []
+        return ["run", "--mtu", str(mtu), *limit]
+
+    def options(self, mtu):
+        return "sluice " + " ".join(self.arguments(mtu))
+
+    def start(self, world, mtu, cpu=None, connections=0):
+        argv = [self.path, *self.arguments(mtu, connections), "--stats", "--"]
+        process, namespace = world.hold(argv, cpu)
+        return Guest(namespace, [process], namespace.pid, self._engine)
+
+    @staticmethod
+    def _engine(launcher):
+        """The launcher has two children: the sandbox and the engine, which stays in our network."""
+        own = kernel.net_namespace("self")
+        found = [p for p in kernel.children(launcher) if kernel.net_namespace(p) == own]
+        if len(found) != 1:
+            raise BenchError("sluice's engine is not found among its processes")
+        return found[0]
+
+    def start_command(self):
+        return [self.path, "run", "--", "true"]
+
+
+class Pasta(Tool):
+    """With the options of podman, which switch off all that costs and is not measured."""
+
+    name = "pasta"
+    is_peer = True
+
+    def version(self):
+        return check([self.path, "--version"]).splitlines()[0]
+
+    def arguments(self, mtu):
+        return ["--config-net", "--mtu", str(mtu), "--no-map-gw", "--quiet", "-t", "none", "-u",
+                "none", "-T", "none", "-U", "none"]
+
+    def options(self, mtu):
+        return "pasta " + " ".join(self.arguments(mtu))
+
+    def start(self, world, mtu, cpu=None, connections=0):
+        process, namespace = world.hold([self.path, *self.arguments(mtu), "--"], cpu)
+        return Guest(namespace, [process], namespace.pid, lambda pid: pid)
+
+    def start_command(self):
+        return [self.path, *self.arguments(65520), "--", "true"]
+
+
+class Slirp4netns(Tool):
+    name = "slirp4netns"
+    is_peer = True
+
+    def version(self):
+        lines = check([self.path, "--version"]).splitlines()
+        return ", ".join(s for s in lines if s.startswith(("slirp4netns", "libslirp")))
+
+    def arguments(self, mtu):
+        return ["--configure", "--mtu", str(mtu), "--disable-host-loopback"]
+
+    def options(self, mtu):
+        return "slirp4netns " + " ".join(self.arguments(mtu))
+
+    def start(self, world, mtu, cpu=None, connections=0):
+        holder, namespace = world.hold(["unshare", "--user", "--map-root-user", "--net", "--"], cpu)
+        ready, told = os.pipe()
+        try:
+            tool = Process([self.path, *self.arguments(mtu), "--ready-fd", str(told),
+                            str(namespace.pid), "eth0"], cpu, pass_fds=(told,))
+        except BenchError:
+            holder.stop()
+            raise
+        finally:
+            os.close(told)
+        with open(ready, "rb") as f:
+            is_ready = f.read(1) == b"1"
+        guest = Guest(namespace, [tool, holder], namespace.pid, lambda pid: pid)
+        if not is_ready:
+            raise BenchError(f"slirp4netns does not start: {guest.stop()}")
+        return guest
+
+
+def candidates(environ, default_sluice):
+    """The tools that the environment names: SLUICE, PASTA, SLIRP4NETNS."""
+    out = [Kernel(), Sluice(environ.get("SLUICE", default_sluice))]
+    if "PASTA" in environ:
+        out.append(Pasta(environ["PASTA"]))
+    if "SLIRP4NETNS" in environ:
+        out.append(Slirp4netns(environ["SLIRP4NETNS"]))
+    for tool in out[1:]:
+        found = shutil.which(tool.path)
+        if found is None:
+            raise BenchError(f"{tool.path} is not a program; set {tool.name.upper()}=PATH")
+        tool.path = os.path.abspath(found)
+    return out
+
+
+def wait_until_connected(world, guest):
+    """Until a byte has gone to the server and back."""
+    deadline = time.monotonic() + READY_S
+    while True:
+        probe = world.client(guest.namespace, "conns", "--count", 1)
+        try:
+            probe.output(timeout=READY_S)
+            return
+        except BenchError as e:
+            guest.require_alive()
+            if time.monotonic() > deadline:
+                raise BenchError(f"no connection from the guest: {e}") from e
+        time.sleep(0.05)
