@@ -200,7 +200,7 @@ static void e4_fragments_in_any_order_make_one_datagram(void **state)
 	make_udp4(len);
 	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
 		for (size_t k = 0; k < 4; k++) {
-			size_t from = orders[i][k] * 1480U;
+			size_t from = (size_t)orders[i][k] * 1480;
 			size_t to = from + 1480 < len ? from + 1480 : len;
 
 			assert_int_equal(piece4(w, (uint16_t)i, from, to, to < len), DROP_NONE);
@@ -375,7 +375,7 @@ static void e3_sixty_fifth_set_displaces_the_oldest(void **state)
 static void set_of_129_fragments_is_dropped(void **state)
 {
 	struct world *w = *state;
-	size_t len = 129 * 8;
+	const size_t len = 1032; /* 129 pieces */
 
 	make_udp4(len);
 	for (size_t i = 0; i < 128; i++)
