@@ -25,6 +25,7 @@ int engine_loop(const struct engine_params *params)
 {
 	struct host_config cfg = {
 	    .sock_limit = params->sock_limit,
+	    .keepalive_s = (uint32_t)(params->config.tcp_keepalive_ns / 1000000000),
 	    .has_udp_gro = (params->nic_features & NIC_F_USO) != 0,
 	};
 	struct tap_port *tap;

@@ -12,6 +12,10 @@
 
 #include "engine/internal.h"
 
+enum {
+	DNS_TLS_PORT = 853, /* RFC 7858; the same port by UDP: DNS over QUIC, RFC 9250 */
+};
+
 static struct policy_verdict judge(
     const struct engine *e, enum policy_proto proto, const struct ip_addr *to, uint16_t port)
 {
@@ -62,12 +66,6 @@ static bool redial_loopback(struct engine *e, struct tcp_flow *f)
 	return dial_tcp(e, f, &f->verdict, &to) == 0;
 }
 
-/* RST for the SYN of a flow that never stood. */
-static void refuse(struct engine *e, const struct tcp_flow *f)
-{
-	tcp_flow_refuse(&e->world, f);
-}
-
 /* ICMP unreachable for the SYN, which is gone but for its sequence number. */
 static void tell_unreachable(struct engine *e, const struct tcp_flow *f, int err)
 {
@@ -108,10 +106,10 @@ static void fail_held(struct engine *e, struct tcp_flow *f, int err)
 		break;
 	case ECONNREFUSED:
 		end = FLOW_END_REFUSED;
-		refuse(e, f);
+		tcp_flow_refuse(&e->world, f);
 		break;
 	default:
-		refuse(e, f);
+		tcp_flow_refuse(&e->world, f);
 		break;
 	}
 	tcp_flow_drop_held(&e->tcp, &e->world, f, end);
@@ -149,6 +147,12 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 	struct tcp_flow *f;
 	int err;
 
+	if (p->tcp.dst_port == DNS_TLS_PORT) {
+		/* Names are asked where policy can see them (behaviours.md D18). */
+		account_refused(e, p, &verdict, DROP_NAME_PROTOCOL);
+		tcp_reply_reset(&e->world, p);
+		return;
+	}
 	if (verdict.action != POLICY_ALLOW) {
 		account_denied(e, p, &verdict);
 		tcp_reply_reset(&e->world, p);
@@ -170,7 +174,7 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 /* Ports of other ways to resolve names (behaviours.md D20): DNS over QUIC, mDNS, LLMNR, NetBIOS. */
 static bool is_name_port(uint16_t port)
 {
-	return port == 853 || port == 5353 || port == 5355 || port == 137;
+	return port == DNS_TLS_PORT || port == 5353 || port == 5355 || port == 137;
 }
 
 static int dial_udp(struct engine *e, struct udp_flow *f, const struct policy_verdict *verdict,

@@ -302,7 +302,6 @@ void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 {
 	tcp_accept(&f->conn, f->wnd_target, w->now_ns);
 	send_synack(w, f);
-	f->is_readable = true;
 	tcp_flow_arm(t, w, f);
 }
 

@@ -221,36 +221,37 @@ static void take_data(struct tcp_table *t, struct flow_world *w, struct tcp_flow
 	grow_window(t, w, f, done);
 }
 
-/* Data that had waited behind a hole goes the same way, by way of the spill. */
-static void take_ooo(struct flow_world *w, struct tcp_flow *f)
+/* Data that had waited behind a hole goes the same way, by way of the spill. True if there was some. */
+static bool take_ooo(struct flow_world *w, struct tcp_flow *f)
 {
 	int64_t n = tcp_ooo_take(&f->conn.ooo, f->conn.rcv_nxt, &f->spill);
 
 	if (n < 0) {
 		netif_drop(w->netif, DROP_NO_MEMORY);
-		return;
+		return false;
 	}
 	tcp_received(&f->conn, (uint32_t)n, w->now_ns);
 	f->tx_bytes += (uint64_t)n;
 	w->counters->tcp_tx_bytes += (uint64_t)n;
+	return n > 0;
 }
 
 bool tcp_flow_take(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
     const struct packet *p, const struct tcp_in *in)
 {
 	uint32_t end = f->conn.rcv_nxt + in->data_len;
-	bool was_clear = f->spill.len == 0;
+	bool has_filled_hole = false;
 
 	if (in->data_len > 0)
 		take_data(t, w, f, p, in);
 	if (f->conn.ooo.len > 0 && f->conn.rcv_nxt == end)
-		take_ooo(w, f);
+		has_filled_hole = take_ooo(w, f);
 	if (((in->flags & TCP_IN_FIN) != 0 && f->conn.rcv_nxt == end) ||
 	    (f->conn.has_fin_ahead && f->conn.fin_seq == f->conn.rcv_nxt)) {
 		tcp_received_fin(&f->conn, w->now_ns);
 		f->has_guest_fin = true;
 	}
-	if (f->has_guest_fin || (was_clear && f->spill.len > 0))
+	if (f->has_guest_fin || has_filled_hole)
 		return tcp_flow_drain(t, w, f);
 	/* A long burst is acknowledged before its end, so that the guest does not stand still. */
 	if (f->conn.rcv_nxt - f->conn.rcv_acked >= f->wnd_target / 4)

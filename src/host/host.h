@@ -15,9 +15,10 @@
 struct host;
 
 struct host_config {
-	uint32_t sock_limit; /* descriptors that may be open, RLIMIT_NOFILE */
-	bool has_udp_gro;    /* the guest takes several datagrams in one frame */
-	bool no_peek_offset; /* do without SO_PEEK_OFF (kernels before 6.9), for tests */
+	uint32_t sock_limit;  /* descriptors that may be open, RLIMIT_NOFILE */
+	uint32_t keepalive_s; /* TCP: probe the remote side after this idle time; 0: never */
+	bool has_udp_gro;     /* the guest takes several datagrams in one frame */
+	bool no_peek_offset;  /* do without SO_PEEK_OFF (kernels before 6.9), for tests */
 };
 
 /* Opens an epoll instance and learns what the kernel can do. 0 or -errno. */
