@@ -82,8 +82,8 @@ static void tell_unreachable(struct engine *e, const struct tcp_flow *f, int err
 	icmp_quote_tcp(&q, f->key.guest_port, f->key.remote_port, f->conn.rcv_nxt - 1);
 	if (!icmp_error_of(icmp_cause_of_errno(err), f->key.family, 0, &error) ||
 	    !icmp_out_quote(&e->icmp, &q, &error, e->world.now_ns))
-		refuse(
-		    e, f); /* beyond the rate of ICMP errors; the guest must not wait for nothing */
+		/* Beyond the rate of ICMP errors; the guest must not wait for nothing. */
+		tcp_flow_refuse(&e->world, f);
 }
 
 /* Tells the guest why there is no connection, and forgets the flow. */
