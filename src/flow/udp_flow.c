@@ -258,7 +258,7 @@ static void send_from_scratch(
 /* Copies a body of which every gso_size bytes are one datagram, and sends them one by one. The eight
  * bytes before each datagram are overwritten by its header after they have been sent. */
 static void send_copied(struct udp_table *t, struct flow_world *w, const struct udp_flow *f,
-    const struct nic_slot *slot, uint32_t len, uint32_t gso_size)
+    struct nic_slot *slot, uint32_t len, uint32_t gso_size)
 {
 	uint8_t *body;
 	uint32_t at = 0;
@@ -277,7 +277,7 @@ static void send_copied(struct udp_table *t, struct flow_world *w, const struct 
 		memcpy(body + at, slot->body[i].iov_base, take);
 		at += take;
 	}
-	w->netif->nic->ops->cancel(w->netif->nic, (struct nic_slot *)(uintptr_t)slot);
+	w->netif->nic->ops->cancel(w->netif->nic, slot);
 	for (at = 0; at < len || len == 0; at += gso_size) {
 		uint32_t piece = len - at < gso_size ? len - at : gso_size;
 

@@ -37,6 +37,17 @@ struct sock_owner host_unpack_owner(uint64_t data);
 socklen_t host_sockaddr(const struct endpoint *e, struct sockaddr_storage *ret_addr);
 void host_endpoint(const struct sockaddr_storage *addr, struct endpoint *ret_endpoint);
 
+/* What a struct msghdr wants: it is used for both directions and has no const. */
+static inline struct iovec *host_msg_iov(const struct iovec *iov)
+{
+	union {
+		const struct iovec *in;
+		struct iovec *out;
+	} u = {.in = iov};
+
+	return u.out;
+}
+
 /* Registers a socket, edge-triggered. 0 or -errno. */
 int host_watch(struct host *h, int fd, struct sock_owner owner, uint32_t events);
 

@@ -98,7 +98,7 @@ int host_tcp_result(void *host, int sock)
 
 ssize_t host_tcp_send(void *host, int sock, const struct iovec *iov, size_t iov_count)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = iov_count};
+	struct msghdr msg = {.msg_iov = host_msg_iov(iov), .msg_iovlen = iov_count};
 	ssize_t n;
 
 	(void)host;
@@ -113,7 +113,7 @@ ssize_t host_tcp_send(void *host, int sock, const struct iovec *iov, size_t iov_
 
 static ssize_t peek(int sock, const struct iovec *iov, size_t iov_count)
 {
-	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = iov_count};
+	struct msghdr msg = {.msg_iov = host_msg_iov(iov), .msg_iovlen = iov_count};
 	ssize_t n;
 
 	if (iov_count == 1)

@@ -102,7 +102,7 @@ static ssize_t send_one(int sock, const struct iovec *iov, size_t iov_count, uin
 		char bytes[CMSG_SPACE(sizeof(uint16_t))];
 		struct cmsghdr align;
 	} control;
-	struct msghdr msg = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = iov_count};
+	struct msghdr msg = {.msg_iov = host_msg_iov(iov), .msg_iovlen = iov_count};
 
 	if (gso_size > 0) {
 		struct cmsghdr *c;
@@ -181,7 +181,7 @@ ssize_t host_udp_recv(
 		struct cmsghdr align;
 	} control;
 	struct msghdr msg = {
-	    .msg_iov = (struct iovec *)(uintptr_t)iov,
+	    .msg_iov = host_msg_iov(iov),
 	    .msg_iovlen = iov_count,
 	    .msg_control = control.bytes,
 	    .msg_controllen = sizeof(control.bytes),
