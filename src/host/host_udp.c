@@ -30,6 +30,7 @@
 enum {
 	ECHO_HDR_LEN = 8,
 	GSO_IOV_MAX = 64,
+	RCVBUF_LEN = 1 << 20, /* of a UDP socket: a burst waits here until the engine's turn */
 };
 
 static int set_int(int fd, int level, int name, int value)
@@ -67,6 +68,8 @@ int host_udp_open(void *host, const struct endpoint *to, struct sock_owner owner
 
 	if (fd < 0)
 		return fd;
+	/* The kernel gives less where net.core.rmem_max says so. */
+	(void)set_int(fd, SOL_SOCKET, SO_RCVBUF, RCVBUF_LEN);
 	if (h->cfg.has_udp_gro)
 		(void)set_int(
 		    fd, IPPROTO_UDP, UDP_GRO, 1); /* without it datagrams come one by one */
