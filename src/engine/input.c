@@ -85,10 +85,8 @@ static enum drop_reason input_fragment(struct engine *e, const struct packet *p)
 	const struct packet *whole;
 	enum drop_reason why;
 
-	e->world.counters->fragments++;
 	why = reassembly_on_fragment(&e->reassembly, p, e->world.now_ns, &whole);
 	if (why == DROP_NONE && whole) {
-		e->world.counters->reassembled++;
 		why = input_l4(e, whole);
 		reassembly_release(&e->reassembly);
 	}
