@@ -20,7 +20,9 @@ struct rxnic {
 	struct nic nic;
 	struct engine_counters counters;
 	struct netif netif;
-	bool is_full; /* no room towards the guest */
+	bool is_full;         /* no room towards the guest */
+	uint32_t room;        /* frames that there is still room for; 0: no limit */
+	uint32_t first_piece; /* bytes of the body in a piece of its own; 0: one piece */
 	uint32_t count;
 	uint8_t *frames[RXNIC_MAX]; /* exact size */
 	size_t lens[RXNIC_MAX];
@@ -28,7 +30,7 @@ struct rxnic {
 	/* the one reservation that may be open */
 	uint8_t *head;
 	uint8_t *body;
-	struct iovec body_iov;
+	struct iovec body_iov[2];
 };
 
 static inline int rxnic_reserve(
@@ -36,14 +38,21 @@ static inline int rxnic_reserve(
 {
 	struct rxnic *x = (struct rxnic *)(void *)nic;
 
-	if (x->is_full || x->count == RXNIC_MAX)
+	if (x->is_full || x->count == RXNIC_MAX || (x->room > 0 && x->count == x->room))
 		return -EAGAIN;
 	assert_null(x->head);
 	x->head = malloc(head_len > 0 ? head_len : 1);
 	x->body = malloc(body_len > 0 ? body_len : 1);
-	x->body_iov = (struct iovec){.iov_base = x->body, .iov_len = body_len};
-	*ret_slot = (struct nic_slot){
-	    .head = x->head, .body = &x->body_iov, .body_count = 1, .head_len = head_len};
+	x->body_iov[0] = (struct iovec){.iov_base = x->body, .iov_len = body_len};
+	if (x->first_piece > 0 && x->first_piece < body_len) {
+		x->body_iov[0].iov_len = x->first_piece;
+		x->body_iov[1] = (struct iovec){
+		    .iov_base = x->body + x->first_piece, .iov_len = body_len - x->first_piece};
+	}
+	*ret_slot = (struct nic_slot){.head = x->head,
+	    .body = x->body_iov,
+	    .body_count = x->body_iov[0].iov_len < body_len ? 2 : 1,
+	    .head_len = head_len};
 	return 0;
 }
 
