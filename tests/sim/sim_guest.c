@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulated guest: its interface and its connections; see sim_guest.h. */
+#include "sim_guest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	PORTS = 65536,
+};
+
+void sim_guest_init(struct sim_guest *g, struct sim *sim)
+{
+	*g = (struct sim_guest){.sim = sim};
+	g->by_port = sim_alloc(PORTS * sizeof(*g->by_port));
+}
+
+void sim_guest_fini(struct sim_guest *g)
+{
+	for (uint32_t i = 0; i < g->count; i++) {
+		sim_tcp_fini(g->conns[i]);
+		free(g->conns[i]);
+	}
+	free(g->conns);
+	free(g->by_port);
+}
+
+struct sim_packet sim_guest_packet(
+    struct sim_guest *g, const struct ip_addr *to, uint8_t family, uint8_t proto)
+{
+	return (struct sim_packet){
+	    .eth_dst = g->gateway_mac,
+	    .eth_src = g->mac,
+	    .family = family,
+	    .proto = proto,
+	    .has_df = proto == 6,
+	    .ip_id = g->ip_id++,
+	    .src = family == 4 ? g->addr4 : g->addr6,
+	    .dst = *to,
+	    .wscale = -1,
+	};
+}
+
+struct sim_tcp_config sim_tcp_defaults(uint32_t mtu, uint8_t family)
+{
+	return (struct sim_tcp_config){
+	    .mss = (uint16_t)(mtu - (family == 4 ? 40 : 60)),
+	    .wscale = 7,
+	    .rcvbuf = 1 << 20,
+	    .sndbuf = 1 << 20,
+	    .tso_max = 65000,
+	    .is_partial = true,
+	    .delack_ns = 40 * SIM_MS,
+	    .rto_ns = 200 * SIM_MS,
+	    .time_wait_ns = 60 * SIM_S,
+	    .has_sack = true,
+	};
+}
+
+struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_config *cfg,
+    const struct sim_app_plan *plan, const struct endpoint *to, uint8_t family, uint16_t port)
+{
+	struct sim_tcp *c = sim_alloc(sizeof(*c));
+
+	if (g->count == g->cap) {
+		g->cap = g->cap > 0 ? 2 * g->cap : 64;
+		g->conns = realloc(g->conns, g->cap * sizeof(struct sim_tcp *));
+		if (!g->conns)
+			abort();
+	}
+	c->guest = g;
+	c->cfg = *cfg;
+	c->family = family;
+	c->remote = to->addr;
+	c->remote_port = to->port;
+	c->port = port;
+	sim_app_init(&c->app, g->sim, plan, &sim_tcp_stream_ops, c);
+	g->conns[g->count++] = c;
+	g->by_port[port] = g->count;
+	sim_tcp_start(c);
+	return c;
+}
+
+/* RFC 9293 3.10.7.1: a segment of no connection. */
+static void answer_reset(struct sim_guest *g, const struct sim_packet *p)
+{
+	struct sim_packet r = sim_guest_packet(g, &p->src, p->family, 6);
+
+	if ((p->flags & SIM_RST) != 0)
+		return;
+	r.src_port = p->dst_port;
+	r.dst_port = p->src_port;
+	r.flags = SIM_RST;
+	if ((p->flags & SIM_ACK) != 0) {
+		r.seq = p->ack;
+	} else {
+		r.flags |= SIM_ACK;
+		r.ack = p->seq + p->payload_len + ((p->flags & SIM_SYN) != 0) +
+			((p->flags & SIM_FIN) != 0);
+	}
+	g->send(g->ctx, sim_build_tcp(&r, 0, 0, 0, false));
+}
+
+static struct sim_tcp *find(const struct sim_guest *g, const struct sim_packet *p)
+{
+	uint32_t i = g->by_port[p->dst_port];
+	struct sim_tcp *c = i > 0 ? g->conns[i - 1] : NULL;
+
+	if (!c || c->state == SIM_TCP_CLOSED || c->remote_port != p->src_port ||
+	    !ip_addr_eq(&c->remote, &p->src))
+		return NULL;
+	return c;
+}
+
+void sim_guest_receive(struct sim_guest *g, const struct sim_frame *f)
+{
+	struct sim_packet p;
+	const char *wrong = sim_parse(f->bytes, f->len, &p);
+	struct sim_tcp *c;
+
+	if (wrong) {
+		sim_fail(g->sim, "guest: frame with a wrong %s", wrong);
+		return;
+	}
+	if (p.family == 0 || p.proto != 6 || p.has_frag) {
+		if (g->on_packet)
+			g->on_packet(g->ctx, &p);
+		return;
+	}
+	c = find(g, &p);
+	if (c)
+		sim_tcp_receive(c, &p);
+	else
+		answer_reset(g, &p);
+}
