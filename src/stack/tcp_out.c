@@ -2,9 +2,9 @@
 /*
  * What may be sent to the guest, what it is told of our window, and headers.
  *
- * Invariants: rcv_adv never moves left, so a promise of window is never taken back (RFC 9293 3.8.6);
- * nothing is sent beyond the guest's window but probes; neither side is led into silly windows
- * (RFC 9293 3.8.6.2).
+ * Invariants: rcv_adv never moves left, so a promise of window is never taken back (RFC 9293 3.8.6), and
+ * lies by less than one unit of the window beyond the room; nothing is sent beyond the guest's window
+ * but probes; neither side is led into silly windows (RFC 9293 3.8.6.2).
  */
 #include "stack/tcp.h"
 
@@ -88,14 +88,19 @@ void tcp_sent(struct tcp_conn *c, uint32_t len, bool has_fin, uint64_t now_ns)
 uint16_t tcp_advertise(struct tcp_conn *c, uint32_t room)
 {
 	uint32_t max = 65535U << c->rcv_shift;
+	uint32_t grain = (1U << c->rcv_shift) - 1;
 	uint32_t edge = c->rcv_nxt + min_u32(room, max);
 	uint32_t field;
 
 	/* RFC 9293 3.8.6.2.2: the edge moves by a segment or half of the room, or not at all. */
 	if (seq_lt(c->rcv_adv, edge) && edge - c->rcv_adv >= min_u32(room / 2, c->mss))
 		c->rcv_adv = edge;
-	/* Rounded up: a promise made with finer grain is kept (RFC 7323 2.4). */
-	field = (c->rcv_adv - c->rcv_nxt + (1U << c->rcv_shift) - 1) >> c->rcv_shift;
+	/* Rounded up: a promise made with finer grain is kept (RFC 7323 2.4). But once only beyond the
+	 * room: else a guest of small segments would be let on and on. Then the header tells less
+	 * than was promised; what was promised is still taken. */
+	field = (c->rcv_adv - c->rcv_nxt + grain) >> c->rcv_shift;
+	if (seq_lt(edge + grain, c->rcv_nxt + (field << c->rcv_shift)))
+		field = (c->rcv_adv - c->rcv_nxt) >> c->rcv_shift;
 	field = min_u32(field, 65535);
 	if (seq_lt(c->rcv_adv, c->rcv_nxt + (field << c->rcv_shift)))
 		c->rcv_adv = c->rcv_nxt + (field << c->rcv_shift);
