@@ -57,6 +57,9 @@ uint32_t tcp_sendable(struct tcp_conn *c, uint32_t available, uint64_t now_ns)
 		c->is_small_allowed = false;
 		return n;
 	}
+	/* What was sent before is sent again in whatever pieces: nothing else will come to fill them up. */
+	if (n > 0 && c->snd_nxt != c->snd_max)
+		return min_u32(n, c->snd_max - c->snd_nxt);
 	if (available > 0 && c->snd_una == c->snd_max && !c->is_persist_timed)
 		tcp_time_persist(c, now_ns);
 	return 0;
