@@ -279,6 +279,12 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 		in->drop = DROP_TCP_NO_FLOW; /* the remote side has not taken everything yet */
 		return;
 	}
+	if (c->state == TCPS_TIME_WAIT && (flags & TCP_RST) != 0) {
+		/* RFC 1337: the guest has closed in order and may have forgotten the connection. The remote
+		 * side must not hear of a reset. */
+		in->drop = DROP_TCP_NO_FLOW;
+		return;
+	}
 	c->heard_ns = now_ns;
 	if (!is_acceptable(c, p->tcp.seq, len)) {
 		input_unacceptable(c, p, len, now_ns, in);
