@@ -147,8 +147,9 @@ static void input_window(struct tcp_conn *c, const struct packet *p, struct tcp_
 {
 	uint32_t wnd = window_of(c, p);
 
-	if (!seq_lt(c->snd_wl1, p->tcp.seq) &&
-	    !(c->snd_wl1 == p->tcp.seq && seq_le(c->snd_wl2, p->tcp.ack)))
+	/* RFC 9293 3.10.7.4 asks for a newer SEQ first. But what was sent again has an old one: its newer ACK
+	 * with the older window would let us send beyond the guest's right edge. */
+	if (p->tcp.ack == c->snd_wl2 && seq_lt(p->tcp.seq, c->snd_wl1))
 		return;
 	if (wnd > c->snd_wnd) {
 		in->flags |= TCP_IN_ACKED;
