@@ -406,9 +406,9 @@ static void commit_frames(struct flow_world *w, struct tcp_flow *f, struct nic_s
 		    len > f->conn.mss ? gso : VNET_GSO_NONE, len > f->conn.mss ? f->conn.mss : 0);
 		seq += len;
 	}
-	if (f->conn.snd_nxt == f->conn.snd_max) {
-		f->rx_bytes += got;
-		w->counters->tcp_rx_bytes += got;
+	if (seq_lt(f->conn.snd_max, seq)) {
+		f->rx_bytes += seq - f->conn.snd_max;
+		w->counters->tcp_rx_bytes += seq - f->conn.snd_max;
 	}
 	tcp_sent(&f->conn, got, has_fin, w->now_ns);
 }
