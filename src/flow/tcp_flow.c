@@ -422,9 +422,11 @@ bool tcp_flow_on_segment(
 		return false;
 	if ((in.flags & TCP_IN_CLOSED) != 0 && tcp_flow_finish(t, w, f))
 		return false;
-	if ((in.flags & TCP_IN_ACKED) != 0 || f->conn.is_ack_due) {
+	if ((in.flags & TCP_IN_ACKED) != 0 || f->conn.is_ack_due)
 		tcp_flow_mark(t, f);
-	} else if (f->conn.rcv_nxt != f->conn.rcv_acked && !list_is_linked(&f->delayed)) {
+	/* Also where it is served now: it may have nothing to send that carries the ACK. */
+	if (f->conn.rcv_nxt != f->conn.rcv_acked && !f->conn.is_ack_due &&
+	    !list_is_linked(&f->delayed)) {
 		f->ack_due_ns = w->now_ns + TCP_ACK_DELAY_NS;
 		list_append(&t->delayed, &f->delayed);
 	}
