@@ -117,6 +117,7 @@ static void fail_held(struct engine *e, struct tcp_flow *f, int err)
 
 void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events)
 {
+	uint32_t others = events & ~(uint32_t)(SOCK_WRITABLE | SOCK_ERROR);
 	int err = 0;
 
 	if ((events & (SOCK_ERROR | SOCK_HANGUP)) != 0)
@@ -125,10 +126,13 @@ void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events)
 		return;
 	if (err == -EINPROGRESS)
 		return;
-	if (err == 0) {
+	/* Connecting does not fail like this: it stood, and was reset before we looked. */
+	if (err == 0 || err == -ECONNRESET || err == -EPIPE) {
 		tcp_flow_connected(&e->tcp, &e->world, f);
-		if ((events & ~(uint32_t)SOCK_WRITABLE) != 0)
-			tcp_flow_on_sock(&e->tcp, &e->world, f, events & ~(uint32_t)SOCK_WRITABLE);
+		if (others != 0)
+			tcp_flow_on_sock(&e->tcp, &e->world, f, others);
+		if (err)
+			tcp_flow_on_dead(&e->tcp, f, -err);
 		return;
 	}
 	if (redial_loopback(e, f))

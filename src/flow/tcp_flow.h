@@ -116,6 +116,9 @@ bool tcp_flow_on_segment(
 void tcp_flow_on_sock(
     struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, uint32_t events);
 
+/* The socket of an opened flow has failed with this errno: what is in its queue goes to the guest, then RST. */
+void tcp_flow_on_dead(struct tcp_table *t, struct tcp_flow *f, int error);
+
 /* Its timer has fired. May free the flow. */
 void tcp_flow_on_timer(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
 

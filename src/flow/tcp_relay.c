@@ -135,7 +135,7 @@ void tcp_flow_refuse(struct flow_world *w, const struct tcp_flow *f)
 
 /* ---- guest to host ---- */
 
-static void on_dead(struct tcp_table *t, struct tcp_flow *f, int error)
+void tcp_flow_on_dead(struct tcp_table *t, struct tcp_flow *f, int error)
 {
 	if (!f->is_remote_dead) {
 		f->is_remote_dead = true;
@@ -203,7 +203,7 @@ static void take_data(struct tcp_table *t, struct flow_world *w, struct tcp_flow
 		if (n >= 0) {
 			done = (uint32_t)n;
 		} else if (n != -EAGAIN) {
-			on_dead(t, f, (int)-n);
+			tcp_flow_on_dead(t, f, (int)-n);
 			done = in->data_len;
 		}
 	}
@@ -271,7 +271,7 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
-			on_dead(t, f, (int)-n);
+			tcp_flow_on_dead(t, f, (int)-n);
 			chain_clear(&f->spill);
 			break;
 		}
@@ -358,7 +358,7 @@ static uint32_t on_peeked(struct tcp_table *t, struct tcp_flow *f, ssize_t got, 
 		if (got == -EAGAIN)
 			f->is_eof = f->has_hangup;
 		else
-			on_dead(t, f, (int)-got);
+			tcp_flow_on_dead(t, f, (int)-got);
 		f->is_readable = false;
 		return 0;
 	}
