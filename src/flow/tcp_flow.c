@@ -265,7 +265,8 @@ struct tcp_flow *tcp_flow_open(struct tcp_table *t, struct flow_world *w, const 
 	return f;
 }
 
-static void send_synack(struct flow_world *w, struct tcp_flow *f)
+/* 0, or -EAGAIN: no room towards the guest. */
+static int send_synack(struct flow_world *w, struct tcp_flow *f)
 {
 	uint32_t head_len = netif_ip_head_len(f->key.family);
 	struct netif_ip ip = {
@@ -288,20 +289,30 @@ static void send_synack(struct flow_world *w, struct tcp_flow *f)
 	struct nic_slot slot;
 	uint8_t header[TCP_HDR_MAX];
 	uint32_t len = tcp_build(&s, header);
+	int err = w->netif->nic->ops->reserve(w->netif->nic, head_len + len, 0, &slot);
 
-	if (w->netif->nic->ops->reserve(w->netif->nic, head_len + len, 0, &slot)) {
-		netif_drop(w->netif, DROP_NO_ROOM);
-		return;
-	}
+	if (err)
+		return err;
 	memcpy(slot.head + head_len, header, len);
 	ip.l4_len = len;
 	netif_commit_l4(w->netif, &slot, &ip, len, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
+	f->is_synack_due = false;
+	return 0;
+}
+
+/* Without room it waits for its turn like everything else: the guest would ask again after a second. */
+static void answer_syn(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	if (send_synack(w, f)) {
+		f->is_synack_due = true;
+		tcp_flow_mark(t, f);
+	}
 }
 
 void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	tcp_accept(&f->conn, f->wnd_target, w->now_ns);
-	send_synack(w, f);
+	answer_syn(t, w, f);
 	tcp_flow_arm(t, w, f);
 }
 
@@ -320,7 +331,7 @@ void tcp_flow_on_timer(struct tcp_table *t, struct flow_world *w, struct tcp_flo
 	case TCP_DUE_NONE:
 		break;
 	case TCP_DUE_SYNACK:
-		send_synack(w, f);
+		answer_syn(t, w, f);
 		break;
 	case TCP_DUE_PROBE:
 		w->counters->tcp_zero_window_probes++;
@@ -369,7 +380,7 @@ static bool on_control(struct tcp_table *t, struct flow_world *w, struct tcp_flo
 		return true;
 	}
 	if ((in->flags & TCP_IN_SEND_SYNACK) != 0)
-		send_synack(w, f);
+		answer_syn(t, w, f);
 	if ((in->flags & TCP_IN_SEND_RESET) != 0)
 		tcp_reply_reset(w, p);
 	if ((in->flags & TCP_IN_CHALLENGE) != 0 && on_challenge(w, f))
@@ -483,6 +494,8 @@ bool tcp_table_serve(struct tcp_table *t, struct flow_world *w, uint32_t max_byt
 		struct tcp_flow *f = container_of(n, struct tcp_flow, dirty);
 		uint32_t bytes = 0;
 
+		if (f->is_synack_due && f->conn.state == TCPS_SYN_RECEIVED && send_synack(w, f))
+			return false;
 		list_remove(n);
 		switch (tcp_flow_serve(t, w, f, min_u32(max_bytes, TCP_TURN_BYTES), &bytes)) {
 		case TCP_SERVED_MORE:

@@ -41,6 +41,7 @@ struct tcp_flow {
 	bool is_shut;            /* ... and the remote side has been told */
 	bool is_loopback;    /* dialed as the host: the other family is tried when this one fails */
 	bool is_undelivered; /* the remote side has not been told of the guest's end yet */
+	bool is_synack_due;  /* the SYN-ACK has found no room towards the guest */
 	bool is_counted;     /* among the active flows: not in TIME-WAIT */
 	int error;           /* errno of the socket, when is_remote_dead */
 

@@ -452,6 +452,11 @@ static enum flow_end end_of_error(int error)
 	return error == ETIMEDOUT ? FLOW_END_REMOTE_TIMEOUT : FLOW_END_HOST_ERROR;
 }
 
+static bool send_ack(struct flow_world *w, struct tcp_flow *f)
+{
+	return !f->conn.is_ack_due || tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_ACK) == 0;
+}
+
 /* FIN and ACK that no data frame has carried. False: no room towards the guest. */
 static bool send_rest(struct flow_world *w, struct tcp_flow *f)
 {
@@ -463,15 +468,28 @@ static bool send_rest(struct flow_world *w, struct tcp_flow *f)
 			return false;
 		tcp_sent(&f->conn, 0, true, w->now_ns);
 	}
-	return !f->conn.is_ack_due || tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_ACK) == 0;
+	return send_ack(w, f);
+}
+
+/* Everything of the remote side has been sent: its RST follows. A guest that only reads would never hear of
+ * one that is lost, so it waits for room. */
+static enum tcp_served pass_reset(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	if (tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_RST | TCP_ACK))
+		return TCP_SERVED_NO_ROOM;
+	w->counters->tcp_resets_sent++;
+	tcp_flow_abort(t, w, f, end_of_error(f->error), false);
+	return TCP_SERVED_GONE;
 }
 
 enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
     uint32_t max_bytes, uint32_t *ret_bytes)
 {
 	*ret_bytes = 0;
-	if (f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED)
+	if (f->conn.state == TCPS_SYN_HELD)
 		return TCP_SERVED_IDLE;
+	if (f->conn.state == TCPS_SYN_RECEIVED)
+		return send_ack(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
 	consume(w, f);
 	while (f->sock != SOCK_NONE) {
 		uint32_t n = tcp_sendable(&f->conn, available(f), w->now_ns);
@@ -489,9 +507,8 @@ enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct
 		if (sent == 0 && !f->is_readable)
 			break;
 	}
-	if (f->is_remote_dead && !f->is_readable && f->conn.snd_nxt == f->conn.snd_max) {
-		tcp_flow_abort(t, w, f, end_of_error(f->error), true);
-		return TCP_SERVED_GONE;
-	}
+	if (f->sock != SOCK_NONE && f->is_remote_dead && !f->is_readable &&
+	    f->conn.snd_nxt == f->conn.snd_max)
+		return pass_reset(t, w, f);
 	return send_rest(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
 }
