@@ -11,16 +11,20 @@
 
 enum channel_type {
 	/* launcher to init */
-	CHANNEL_GO = 1, /* the id maps are written */
-	CHANNEL_START,  /* the network works: run the command */
-	CHANNEL_SIGNAL, /* value: a signal that the launcher got */
+	CHANNEL_GO = 1,     /* the id maps are written */
+	CHANNEL_START,      /* the network works: run the command */
+	CHANNEL_SIGNAL,     /* value: a signal that the launcher got */
+	CHANNEL_FOREGROUND, /* take the terminal: the launcher's group has been given it */
 	/* init to launcher */
 	CHANNEL_TAP,       /* value: NIC_F_...; carries the TAP's descriptor */
 	CHANNEL_READY,     /* all namespaces are set up */
 	CHANNEL_STOPPED,   /* the command has stopped; value: by which signal */
 	CHANNEL_CONTINUED, /* it runs again */
-	CHANNEL_ENDED,     /* it has ended; value: its wait status */
+	CHANNEL_TERMINAL,  /* the terminal has sent this signal to the sandbox's process group */
+	CHANNEL_ENDED,     /* the command has ended; value: its wait status */
 };
+
+#define CHANNEL_FROM_TERMINAL 0x100U /* the terminal has sent it, to the launcher's group */
 
 struct channel_message {
 	uint32_t type; /* enum channel_type */

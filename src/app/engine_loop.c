@@ -1,23 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Puts port, host and engine together. */
+/* Puts port, host, engine and event log together. */
 #include "app/engine_loop.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <unistd.h>
 
+#include "app/events.h"
 #include "host/host.h"
 #include "port/tap.h"
 
-static int run(const struct engine_params *params, struct host *h, struct tap_port *tap)
+static int tell_ready(int fd)
 {
+	ssize_t n = write(fd, "", 1);
+
+	(void)close(fd);
+	return n == 1 ? 0 : -EPIPE;
+}
+
+/* log: NULL where no events are wanted. */
+static int run(
+    const struct engine_params *params, struct host *h, struct tap_port *tap, struct event_log *log)
+{
+	struct engine_config cfg = params->config;
 	struct engine *e;
-	int err = engine_new(&params->config, tap_port_nic(tap), &host_sock_ops, h,
-	    params->counters, host_now_ns(), &e);
+	int err;
+
+	cfg.on_event = log != NULL ? event_log_add : NULL;
+	cfg.event_ctx = log;
+	err = engine_new(
+	    &cfg, tap_port_nic(tap), &host_sock_ops, h, params->counters, host_now_ns(), &e);
+	if (err)
+		return err;
+	err = tell_ready(params->ready_fd);
+	if (!err)
+		err = host_loop(
+		    h, e, tap, params->control_fd, log != NULL ? event_log_flush : NULL, log);
+	engine_free(e, host_now_ns());
+	return err;
+}
+
+static int run_with_port(const struct engine_params *params, struct host *h, struct event_log *log)
+{
+	struct tap_port *tap;
+	int err = tap_port_new(params->tap_fd, params->nic_features, &tap);
 
 	if (err)
 		return err;
-	err = host_loop(h, e, tap, params->control_fd, NULL, NULL);
-	engine_free(e, host_now_ns());
+	err = run(params, h, tap, log);
+	tap_port_free(tap);
 	return err;
 }
 
@@ -28,16 +59,19 @@ int engine_loop(const struct engine_params *params)
 	    .keepalive_s = (uint32_t)(params->config.tcp_keepalive_ns / 1000000000),
 	    .has_udp_gro = (params->nic_features & NIC_F_USO) != 0,
 	};
-	struct tap_port *tap;
+	bool has_events = params->events_fd >= 0;
+	struct event_log log;
 	struct host *h;
 	int err = host_new(&cfg, &h);
 
 	if (err)
 		return err;
-	err = tap_port_new(params->tap_fd, params->nic_features, &tap);
+	if (has_events)
+		err = event_log_init(&log, params->events_fd, params->config.policy);
 	if (!err) {
-		err = run(params, h, tap);
-		tap_port_free(tap);
+		err = run_with_port(params, h, has_events ? &log : NULL);
+		if (has_events)
+			event_log_fini(&log);
 	}
 	host_free(h);
 	return err;

@@ -5,8 +5,9 @@
 
 #include "app/engine_process.h"
 
-/* Runs the engine until control_fd asks it to end, or the guest's link is gone, and everything that the
- * guest has sent has been delivered. Called in the confined process. 0 or -errno. */
+/* Makes the engine, tells ready_fd, and runs it until control_fd asks it to end, or the guest's link is
+ * gone, and everything that the guest has sent has been delivered. Called in the confined process. 0 or
+ * -errno. */
 int engine_loop(const struct engine_params *params);
 
 #endif

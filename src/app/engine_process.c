@@ -5,12 +5,14 @@
  */
 #include "app/engine_process.h"
 
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/complain.h"
 #include "app/confine.h"
 #include "app/engine_loop.h"
+#include "app/process_title.h"
 
 void engine_process(const struct engine_params *params)
 {
@@ -26,13 +28,11 @@ void engine_process(const struct engine_params *params)
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	p.sock_limit = files.rlim_max < 1U << 24 ? (uint32_t)files.rlim_max : 1U << 24;
+	process_title_set("sluice-engine");
 	if (confine_engine(&confinement) < 0)
 		_exit(EXIT_OWN_FAILURE);
-	if (write(params->ready_fd, "", 1) != 1)
-		_exit(EXIT_OWN_FAILURE);
-	close(params->ready_fd);
 	result = engine_loop(&p);
 	if (result < 0)
-		complain("the engine cannot go on: error %d", -result);
+		complain("the engine cannot go on: %s", strerror(-result));
 	_exit(result < 0 ? EXIT_OWN_FAILURE : 0);
 }

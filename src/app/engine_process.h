@@ -16,7 +16,7 @@ struct engine_params {
 	int events_fd;  /* pipe for events, non-blocking; -1: none */
 	struct engine_counters *counters; /* shared memory, zeroed */
 	uint32_t nic_features;            /* NIC_F_... that the TAP takes in both directions */
-	struct engine_config config;      /* on_event is set by engine_process() */
+	struct engine_config config;      /* on_event is set by engine_loop() */
 	uint32_t sock_limit; /* descriptors that may be open; set by engine_process() */
 	pid_t launcher;      /* parent process */
 };

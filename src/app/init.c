@@ -7,23 +7,31 @@
  * signals), and the kernel sees to it even when the launcher is killed. A subreaper would have to
  * hunt for its descendants in a race, the command could kill it, and the launcher's death by
  * SIGKILL would leave daemons behind. Besides, the command runs as the user who started it, and could
- * otherwise send signals to all of the user's processes. The price is that the process group and
- * session of the command, which are the launcher's, show as 0 inside; shells cope with that.
+ * otherwise send signals to all of the user's processes.
  *
- * Process groups, job control and signals. The command stays in the process group of the launcher, as
- * it would with env(1): what the terminal sends to the foreground group reaches it directly, also
- * in a pipeline. Init is in that group too and has all signals blocked, which makes it the witness of
- * signals that were sent to the whole group: when the launcher passes on a signal that init has got
- * as well, then the command has it already, unless it has moved to another group since. (Signals to a
- * group are sent to its newest member first, so init is never later than the launcher.)
+ * Process groups, job control and signals. A process group of the launcher's side has no number inside,
+ * which shells do not all take well. So there are two ways:
  *
- * Invariants, with their tests in tests/integ/test_run.py: no process outlives init; init ends when the
- * launcher does (test_launcher_killed); a signal is delivered once (test_signals); a stop of the
- * command is reported (test_job_control).
+ * - On a terminal (standard input and output are it, and the launcher's group is in its foreground) init
+ *   makes a group, which the command starts in and which gets the terminal. What the terminal then
+ *   sends to this group, init tells the launcher, who sends it on to his own group: there may be a
+ *   script that started him. When the command stops, the launcher stops his group; when that is
+ *   continued, he gives the terminal back to the sandbox.
+ * - Otherwise (a pipeline, in the background, without terminal) the command stays in the launcher's
+ *   group, as it would with env(1): the other members of a pipeline may need the terminal. Init is
+ *   in that group too and has all signals blocked, which makes it the witness of signals that were
+ *   sent to the whole group: when the launcher passes on a signal that init has got as well, then the
+ *   command has it already, unless it has moved to another group since. (Signals to a group are sent
+ *   to its newest member first, so init is never later than the launcher.)
+ *
+ * Invariants, with their tests in tests/integ/test_run_life.py: no process outlives init; init ends when
+ * the launcher does (test_a_launcher_that_is_killed_*); a signal is delivered once (test_signals_*); a stop of the
+ * command is reported (test_run_jobs.py).
  */
 #include "app/init.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +46,7 @@
 #include "app/complain.h"
 #include "app/files.h"
 #include "app/netns.h"
+#include "app/process_title.h"
 #include "base/text.h"
 
 enum {
@@ -99,10 +108,30 @@ static int set_up_network(const struct init_plan *plan)
 	return netns_configure(plan->netif);
 }
 
+/* Whether a file of this name is in PATH. A directory there that may not be searched makes execvp() say
+ * EACCES for any name; a shell says that the command is not found. */
+static bool is_in_path(const char *name)
+{
+	const char *dir = getenv("PATH"); /* NOLINT(concurrency-mt-unsafe): one thread */
+	char path[PATH_MAX];
+
+	while (dir != NULL && *dir != '\0') {
+		int len = (int)strcspn(dir, ":");
+		struct text t = text_init(path, sizeof(path));
+
+		text_printf(&t, "%.*s/%s", len > 0 ? len : 1, len > 0 ? dir : ".", name);
+		if (!t.is_cut && access(path, F_OK) == 0)
+			return true;
+		dir += len + (dir[len] == ':' ? 1 : 0);
+	}
+	return false;
+}
+
 /* Tells why the command could not be run; its exit status. */
 static int exec_status(const char *command)
 {
-	if (errno == ENOENT) {
+	if (errno == ENOENT ||
+	    (errno == EACCES && strchr(command, '/') == NULL && !is_in_path(command))) {
 		complain("%s: not found", command);
 		return EXIT_NOT_FOUND;
 	}
@@ -157,6 +186,14 @@ static bool reap(struct init *i)
 	}
 }
 
+/* What a terminal sends to the foreground group, but for stops, which are reported when they happen. */
+static bool is_from_terminal(const struct signalfd_siginfo *info)
+{
+	return info->ssi_code == SI_KERNEL &&
+	       (info->ssi_signo == SIGINT || info->ssi_signo == SIGQUIT ||
+		   info->ssi_signo == SIGHUP || info->ssi_signo == SIGWINCH);
+}
+
 /* Reads all pending signals. Returns false when the command has ended. */
 static bool take_signals(struct init *i)
 {
@@ -166,15 +203,20 @@ static bool take_signals(struct init *i)
 	while (read(i->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			is_alive = reap(i) && is_alive;
-		else if (info.ssi_signo < SIGNALS)
+		else if (i->plan->has_own_group && is_from_terminal(&info))
+			report(i, CHANNEL_TERMINAL, (int)info.ssi_signo);
+		else if (!i->plan->has_own_group && info.ssi_signo < SIGNALS)
 			i->is_seen[info.ssi_signo] = true;
 	}
 	return is_alive;
 }
 
 /* The launcher has got a signal that may be meant for the command. */
-static void pass_on(struct init *i, uint32_t signal)
+static void pass_on(struct init *i, uint32_t value)
 {
+	uint32_t signal = value & ~CHANNEL_FROM_TERMINAL;
+	bool is_for_job = (value & CHANNEL_FROM_TERMINAL) != 0 || signal == SIGCONT;
+
 	if (signal == 0 || signal >= SIGNALS)
 		return;
 	if (i->is_seen[signal]) {
@@ -182,7 +224,18 @@ static void pass_on(struct init *i, uint32_t signal)
 		if (getpgid(i->command) == getpgid(0))
 			return;
 	}
-	kill(i->command, (int)signal);
+	/* What the terminal sends, and a job's continuation, is for all of its processes. */
+	if (i->plan->has_own_group && is_for_job)
+		kill(0, (int)signal);
+	if (!i->plan->has_own_group || !is_for_job || getpgid(i->command) != getpgid(0))
+		kill(i->command, (int)signal);
+}
+
+/* Makes the process group of this process that of the terminal. SIGTTOU is blocked. */
+static void take_terminal(const struct init *i)
+{
+	if (i->plan->has_own_group && tcsetpgrp(STDIN_FILENO, getpgrp()) < 0)
+		note("the terminal cannot be given to the command: %s", strerror(errno));
 }
 
 static void supervise(struct init *i)
@@ -203,6 +256,8 @@ static void supervise(struct init *i)
 			continue;
 		if (channel_receive(i->plan->channel, &m, NULL) != 1)
 			return;
+		if (m.type == CHANNEL_FOREGROUND)
+			take_terminal(i);
 		if (m.type == CHANNEL_SIGNAL) {
 			if (!take_signals(i))
 				return;
@@ -227,7 +282,7 @@ void init_process(const struct init_plan *plan)
 	mode_t mask = umask(0);
 	sigset_t all;
 
-	if (prctl(PR_SET_NAME, "sluice-init") < 0 || set_up(plan) < 0)
+	if (set_up(plan) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	/* After the change of credentials, which resets both. What the command could do to init it
 	 * can do to itself, but it has no business in init's memory. */
@@ -238,6 +293,9 @@ void init_process(const struct init_plan *plan)
 	if (i.signal_fd < 0 || channel_send(plan->channel, CHANNEL_READY, 0, -1) < 0 ||
 	    wait_for(plan->channel, CHANNEL_START) < 0)
 		_exit(EXIT_OWN_FAILURE);
+	if (plan->has_own_group && setpgid(0, 0) < 0)
+		_exit(EXIT_OWN_FAILURE);
+	take_terminal(&i);
 	i.command = fork();
 	if (i.command == 0)
 		run_command(plan, mask);
@@ -245,6 +303,9 @@ void init_process(const struct init_plan *plan)
 		complain("no process can be made for the command: %s", strerror(errno));
 		_exit(EXIT_OWN_FAILURE);
 	}
+	/* Not with "sluice" in it: a signal by that name (pkill -f sluice) must not look like one to the
+	 * process group, which the command would have got itself. */
+	process_title_set("sandbox-init");
 	supervise(&i);
 	_exit(0);
 }

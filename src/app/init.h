@@ -20,6 +20,7 @@ struct init_plan {
 	const struct netif_config *netif; /* NULL: the command gets no network card */
 	struct mounts_plan mounts;
 	struct caller_state caller;
+	bool has_own_group; /* the sandbox is to be a process group, in the terminal's foreground */
 	char *const *command; /* NULL-terminated, at least one */
 	int channel;          /* init's end of the channel to the launcher */
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/complain.h"
+#include "app/process_title.h"
 #include "app/run.h"
 
 struct subcommand {
@@ -46,6 +47,7 @@ static int print_version(void)
 
 int main(int argc, char **argv)
 {
+	process_title_init(argc, argv);
 	if (argc < 2) {
 		complain("which command? `sluice --help` lists them");
 		return EXIT_OWN_FAILURE;

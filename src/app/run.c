@@ -243,6 +243,8 @@ static int take_caller_state(struct run *r)
 	    sigaction(SIGCHLD, &dfl, &old) < 0)
 		return complain("signals cannot be blocked: %s", strerror(errno));
 	r->caller.is_chld_ignored = old.sa_handler == SIG_IGN;
+	r->supervisor.has_own_group = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1 &&
+				      tcgetpgrp(STDIN_FILENO) == getpgrp();
 	r->caller.directory = getcwd(NULL, 0);
 	r->supervisor.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->supervisor.signals < 0)
@@ -272,6 +274,7 @@ _Noreturn static void be_init(const struct run *r, int channel, bool is_root)
 		.socket_count = r->sockets.count,
 		.is_root = is_root},
 	    .caller = r->caller,
+	    .has_own_group = r->supervisor.has_own_group,
 	    .command = r->options.command,
 	    .channel = channel,
 	};
@@ -466,11 +469,9 @@ int run_main(int argc, char **argv)
 		.messages = {.from = -1, .to = -1}}};
 	int status = -1;
 
-	if (host_probe_inherited_fds() < 0)
-		return EXIT_OWN_FAILURE;
 	run_options_parse(argc, argv, &r.options);
-	if (plan(&r) == 0 && share_counters(&r) == 0 && take_caller_state(&r) == 0 &&
-	    open_pipes(&r) == 0 && start(&r) == 0)
+	if (host_probe_inherited_fds() == 0 && plan(&r) == 0 && share_counters(&r) == 0 &&
+	    take_caller_state(&r) == 0 && open_pipes(&r) == 0 && start(&r) == 0)
 		status = supervise(&r.supervisor);
 	clean_up(&r);
 	if (r.options.has_stats && r.counters != NULL)

@@ -3,9 +3,9 @@
  * The launcher's loop. It sleeps until something happens, and never looks at what the guest sends.
  *
  * Signals: all are blocked and read from a signalfd. Each is passed to init, which knows whether the
- * command has got it already (init.c). Stops: the launcher is stopped when the command is, by the
- * same signal, and not before: a program that handles Ctrl-Z itself decides. The shell outside then
- * sees its job stopped, and continues the whole group.
+ * command has got it already; process groups are explained in init.c. Stops: the launcher stops when
+ * the command does, by the same signal, and not before: a program that handles Ctrl-Z itself
+ * decides. The shell outside then sees its job stopped, and continues the whole group.
  *
  * The end: when the command has ended, init ends and with it all other processes of the sandbox. The
  * engine is told, delivers what the command has sent before, and exits; the second time a person
@@ -58,6 +58,7 @@ struct state {
 	struct terminal terminal;
 	enum phase phase;
 	int64_t deadline_ms; /* of the phase; INT64_MAX: none */
+	bool is_stopped;     /* the command */
 	bool has_status;
 	int status; /* the command's */
 	bool has_failed;
@@ -89,20 +90,24 @@ static struct terminal terminal_save(void)
 	return t;
 }
 
-/* A shell that ran inside may have left the terminal to a process group that is gone; a command
- * that was killed has left it in whatever state. SIGTTOU is blocked, as all signals are. */
+/* The sandbox may have left the terminal to a process group that is gone; a command that was killed has
+ * left it in whatever state. While another group has it, it is not touched: we are in the
+ * background. SIGTTOU is blocked, as all signals are. */
 static void terminal_restore(struct terminal *t, bool was_killed)
 {
+	pid_t group;
+
 	if (t->fd < 0)
 		return;
-	if (t->is_ours) {
-		pid_t group = tcgetpgrp(t->fd);
-
-		if (group >= 0 && group != getpgrp() && tcsetpgrp(t->fd, getpgrp()) < 0)
+	group = tcgetpgrp(t->fd);
+	if (t->is_ours && group != getpgrp() && kill(-group, 0) < 0 && errno == ESRCH) {
+		if (tcsetpgrp(t->fd, getpgrp()) < 0)
 			note("the terminal's process group is not restored: %s", strerror(errno));
-		if (was_killed && t->has_modes && tcsetattr(t->fd, TCSADRAIN, &t->modes) < 0)
-			note("the terminal's modes are not restored: %s", strerror(errno));
+		group = getpgrp();
 	}
+	if (was_killed && t->has_modes && group == getpgrp() &&
+	    tcsetattr(t->fd, TCSADRAIN, &t->modes) < 0)
+		note("the terminal's modes are not restored: %s", strerror(errno));
 	close(t->fd);
 	t->fd = -1;
 }
@@ -157,6 +162,14 @@ static void on_deadline(struct state *st)
 	}
 }
 
+/* The terminal has sent a signal to the sandbox instead of our group. Our own copy is recognised by its
+ * sender. */
+static void share_signal(uint32_t signal)
+{
+	if (signal == SIGINT || signal == SIGQUIT || signal == SIGHUP || signal == SIGWINCH)
+		kill(0, (int)signal);
+}
+
 /* Reads all messages of init. Returns the signal by which the command is stopped, or 0. */
 static int read_messages(struct state *st)
 {
@@ -170,9 +183,13 @@ static int read_messages(struct state *st)
 			close(st->s->channel);
 			st->s->channel = -1;
 		} else if (m.type == CHANNEL_STOPPED) {
+			st->is_stopped = true;
 			stop = (int)m.value;
 		} else if (m.type == CHANNEL_CONTINUED) {
+			st->is_stopped = false;
 			stop = 0;
+		} else if (m.type == CHANNEL_TERMINAL && st->s->has_own_group) {
+			share_signal(m.value);
 		} else if (m.type == CHANNEL_ENDED) {
 			st->has_status = true;
 			st->status = (int)m.value;
@@ -243,36 +260,66 @@ static bool is_request_to_end(uint32_t signal)
 	return signal == SIGINT || signal == SIGTERM || signal == SIGHUP || signal == SIGQUIT;
 }
 
-/* Returns whether SIGCONT was among the signals. */
-static bool take_signals(struct state *st)
+/* Continued in the foreground: the shell has given the terminal to our group, but it is the sandbox's. */
+static void return_terminal(struct state *st)
+{
+	if (st->s->has_own_group && st->terminal.fd >= 0 && tcgetpgrp(st->terminal.fd) == getpgrp())
+		tell_init(st, CHANNEL_FOREGROUND, 0);
+}
+
+static bool is_stop(uint32_t signal)
+{
+	return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
+
+/* Passes a signal on. */
+static void on_signal(struct state *st, const struct signalfd_siginfo *info)
+{
+	uint32_t value = info->ssi_signo;
+
+	if (info->ssi_code == SI_KERNEL)
+		value |= CHANNEL_FROM_TERMINAL;
+	if (info->ssi_signo == SIGCONT) {
+		st->is_stopped = false;
+		return_terminal(st);
+	}
+	tell_init(st, CHANNEL_SIGNAL, value);
+}
+
+/* Returns the stop signal that has come last, if no SIGCONT has come since; or 0. */
+static uint32_t take_signals(struct state *st)
 {
 	struct signalfd_siginfo info;
-	bool is_continued = false;
+	uint32_t stop = 0;
 
 	while (read(st->s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD) {
 			reap(st);
+		} else if (info.ssi_code == SI_USER && info.ssi_pid == (uint32_t)getpid()) {
+			continue; /* from share_signal() or stop_self() */
 		} else if (st->phase == PHASE_DELIVERY) {
 			if (is_request_to_end(info.ssi_signo))
 				begin_abort(st);
 		} else {
-			is_continued = is_continued || info.ssi_signo == SIGCONT;
-			tell_init(st, CHANNEL_SIGNAL, info.ssi_signo);
+			on_signal(st, &info);
+			if (is_stop(info.ssi_signo))
+				stop = info.ssi_signo;
+			else if (info.ssi_signo == SIGCONT)
+				stop = 0;
 		}
 	}
-	return is_continued;
+	return stop;
 }
 
-/* Stops this process as the command was stopped, until somebody continues it. */
-static void stop_self(int signal)
+/* Stops this process as the command was stopped, until somebody continues it; and its whole group, if that
+ * is what the terminal would have done. */
+static void stop_self(int signal, bool is_group)
 {
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
 	struct sigaction old;
 	sigset_t one;
 
-	if (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU)
-		signal = SIGSTOP;
-	if (signal == SIGSTOP) {
+	if (!is_stop((uint32_t)signal)) {
 		(void)raise(SIGSTOP);
 		return;
 	}
@@ -280,7 +327,7 @@ static void stop_self(int signal)
 	sigaddset(&one, signal);
 	if (sigaction(signal, &dfl, &old) < 0)
 		return;
-	(void)raise(signal);
+	kill(is_group ? 0 : getpid(), signal);
 	/* Stops here. */
 	sigprocmask(SIG_UNBLOCK, &one, NULL);
 	sigprocmask(SIG_BLOCK, &one, NULL);
@@ -288,13 +335,25 @@ static void stop_self(int signal)
 		note("signal %d keeps its default", signal);
 }
 
-static void on_channel(struct state *st)
+/* Stops this process if the command is stopped, until both are continued. A stop signal that we got when the
+ * command was stopped already means the same: it has taken back the SIGCONT before it. */
+static void follow_stop(struct state *st, int reported)
 {
-	int stop = read_messages(st);
+	uint32_t got = take_signals(st);
 
-	/* If the group has been continued since, so has the command. */
-	if (stop > 0 && st->terminal.fd >= 0 && !take_signals(st))
-		stop_self(stop);
+	if (reported > 0)
+		got = (uint32_t)reported;
+	if (got == 0 || !st->is_stopped || st->terminal.fd < 0)
+		return;
+	stop_self((int)got, st->s->has_own_group);
+	(void)take_signals(st);
+	if (!st->is_stopped)
+		return;
+	/* Not continued: the kernel has not stopped us, as our group is one that nobody would continue
+	 * (an orphaned one, as that of a session's leader). So the command must go on too. */
+	st->is_stopped = false;
+	return_terminal(st);
+	tell_init(st, CHANNEL_SIGNAL, SIGCONT);
 }
 
 static int timeout_ms(const struct state *st)
@@ -324,14 +383,11 @@ static void loop(struct state *st)
 			on_deadline(st);
 		if (n <= 0)
 			continue;
-		if (fds[1].revents != 0)
-			on_channel(st);
+		follow_stop(st, fds[1].revents != 0 ? read_messages(st) : 0);
 		if (fds[2].revents != 0)
 			relay_run(&s->events, "the events file");
 		if (fds[3].revents != 0)
 			relay_run(&s->messages, "standard error");
-		if (fds[0].revents != 0)
-			(void)take_signals(st);
 	}
 }
 

@@ -17,6 +17,7 @@ struct supervisor {
 	struct relay events;   /* from the engine to the events file */
 	struct relay messages; /* from the engine's standard error to ours */
 	int signals;           /* signalfd of all signals, non-blocking */
+	bool has_own_group;    /* the sandbox is a process group and has the terminal (init.c) */
 };
 
 /* Tells init to run the command, and serves it until the command has ended and all processes have
