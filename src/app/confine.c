@@ -90,7 +90,7 @@ static int empty_root(void)
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("sluice", place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
-		"mode=0,nr_inodes=2") < 0)
+		"mode=0555,nr_inodes=2") < 0)
 		return -1;
 	if (chdir(place) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return -1;
@@ -98,36 +98,39 @@ static int empty_root(void)
 	return umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ? -1 : 0;
 }
 
+/* Fails in a user namespace where nobody has no number (EINVAL) or groups are fixed (EPERM). */
 static int become_nobody(void)
 {
-	/* In a user namespace that maps only a few identities there may be no other to take (EINVAL), and
-	 * groups may be fixed (EPERM). Without capabilities root is nobody there. */
-	if (setgroups(0, NULL) < 0 && errno != EPERM)
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0)
 		return -1;
-	if (setresgid(NOBODY, NOBODY, NOBODY) < 0 && errno != EINVAL)
-		return -1;
-	return setresuid(NOBODY, NOBODY, NOBODY) < 0 && errno != EINVAL ? -1 : 0;
+	return setresuid(NOBODY, NOBODY, NOBODY);
 }
 
-/* Real root makes its namespaces with the capabilities that it has, and takes another identity; a user
- * needs a user namespace for the first, and the second is out of reach. */
-static int leave_system(void)
+/* With these, capabilities come and go by caps_limit() only: not with user ids, not by programs. */
+static int set_secure_bits(void)
 {
-	static const int spaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
-	/* With these the capabilities stay until caps_limit(), and cannot come back. */
 	static const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
 					  SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
 					  SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 					  SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+
+	return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0);
+}
+
+/* Real root gives its identity away and makes the namespaces with the capabilities that it has. All others,
+ * and the root of a namespace in which nobody has no number, make them in a user namespace. */
+static int leave_system(void)
+{
+	static const int spaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
 	bool is_admin = caps_have(CAPS_BIT(CAP_SYS_ADMIN) | CAPS_BIT(CAP_SETUID) |
 				  CAPS_BIT(CAP_SETGID) | CAPS_BIT(CAP_SETPCAP));
+	bool is_nobody = is_admin && set_secure_bits() == 0 && become_nobody() == 0;
 
-	if (unshare(is_admin ? spaces : spaces | CLONE_NEWUSER) < 0)
+	if (unshare(is_nobody ? spaces : spaces | CLONE_NEWUSER) < 0)
 		return complain("the engine's namespaces cannot be made: %s", strerror(errno));
 	if (empty_root() < 0)
 		return complain("the engine's root cannot be emptied: %s", strerror(errno));
-	if (prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 || (is_admin && become_nobody() < 0) ||
-	    caps_limit(0, 0) < 0)
+	if ((!is_nobody && set_secure_bits() < 0) || caps_limit(0, 0) < 0)
 		return complain("the engine's rights cannot be dropped: %s", strerror(errno));
 	return 0;
 }

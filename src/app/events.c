@@ -223,6 +223,8 @@ void event_log_flush(void *ctx)
 			log->fd = -1;
 		}
 	}
+	if (done == 0)
+		return;
 	memmove(log->buf, log->buf + done, log->len - done);
 	log->len -= done;
 }

@@ -101,12 +101,29 @@ static int check_fd(int fd)
 	return 0;
 }
 
+/* A standard descriptor that is closed would be taken by the next file that is opened, which would then
+ * be read or written as the terminal. Its place is kept, and is free again for the command. */
+static int keep_places(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* The lowest free number is this one. */
+		if (open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
+			return -1;
+	}
+	return 0;
+}
+
 int host_probe_inherited_fds(void)
 {
-	DIR *dir = opendir("/proc/self/fd");
 	const struct dirent *entry;
 	int result = 0;
+	DIR *dir;
 
+	if (keep_places() < 0)
+		return complain("/dev/null cannot be opened: %s", strerror(errno));
+	dir = opendir("/proc/self/fd");
 	if (dir == NULL)
 		return complain("/proc is not mounted; mount it (mount -t proc proc /proc)");
 	while (result == 0 && (entry = readdir(dir)) != NULL) {

@@ -5,8 +5,8 @@
  * - /etc/resolv.conf and /etc/hosts, over which our texts are bound. Where such a file is missing, is a
  *   dangling link or no regular file, /etc itself is replaced by a tmpfs with all its entries
  *   bound into it and the file beside them; the host's file system is never written.
- * - sockets of host services, over which an empty file is bound: connect() then fails with
- *   ECONNREFUSED (threats D24 and I6).
+ * - sockets of host services, over which a socket is bound that nobody listens on: connect() then fails
+ *   with ECONNREFUSED, as if the service did not run (threats D24 and I6).
  * - /proc and /sys, which are those of the command's own namespaces. Where the kernel refuses to mount
  *   them, because a container runtime has masked parts of the present ones, those stay.
  * - for root: kernel settings, which the files' owner may write whatever his capabilities
@@ -34,6 +34,7 @@
 #include "base/text.h"
 
 #define STAGE         "/proc"
+#define STAGE_SIZE    "16m" /* the command may fill it, if /etc had to be replaced */
 #define STAGE_NOTHING STAGE "/nothing"
 #define STAGE_ETC     STAGE "/etc"
 #define STAGE_RESOLV  STAGE "/resolv.conf"
@@ -186,8 +187,8 @@ static int cover_socket(const char *path)
 
 static int cover_sockets(const struct mounts_plan *plan)
 {
-	if (plan->socket_count > 0 && create_file(STAGE_NOTHING, "", 0) < 0)
-		return complain("no file can be made to cover sockets with: %s", strerror(errno));
+	if (plan->socket_count > 0 && mknod(STAGE_NOTHING, S_IFSOCK | 0666, 0) < 0)
+		return complain("nothing can be made to cover sockets with: %s", strerror(errno));
 	for (size_t i = 0; i < plan->socket_count; i++) {
 		if (cover_socket(plan->sockets[i]) < 0)
 			return complain(
@@ -258,7 +259,8 @@ static int protect_settings(void)
 
 int mounts_set_up(const struct mounts_plan *plan)
 {
-	if (mount("sluice", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755") < 0)
+	if (mount("sluice", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		"mode=0755,size=" STAGE_SIZE) < 0)
 		return complain(
 		    "a temporary file system cannot be mounted in the new mount namespace: "
 		    "%s; is a security module (AppArmor, SELinux) or the container's runtime "

@@ -59,6 +59,7 @@ struct run {
 	struct run_options options;
 	bool has_network;
 	struct engine_config config;
+	struct policy *policy; /* owned; config borrows it. NULL without network */
 	char resolv_conf[RESOLV_CONF_MAX];
 	char hosts[HOSTS_MAX];
 	struct host_sockets sockets;
@@ -94,11 +95,9 @@ static int plan_addresses(struct run *r)
 
 static int plan_policy(struct run *r)
 {
-	struct policy *policy;
-
-	if (rules_compile(&r->options, &r->config.netif, &policy) < 0)
+	if (rules_compile(&r->options, &r->config.netif, &r->policy) < 0)
 		return -1;
-	r->config.policy = policy;
+	r->config.policy = r->policy;
 	return 0;
 }
 
@@ -476,6 +475,7 @@ int run_main(int argc, char **argv)
 	clean_up(&r);
 	if (r.options.has_stats && r.counters != NULL)
 		print_stats(&r);
+	policy_free(r.policy);
 	host_sockets_fini(&r.sockets);
 	run_options_fini(&r.options);
 	free(r.caller.directory);
