@@ -16,9 +16,31 @@ struct world {
 	struct reassembly r;
 	uint64_t now;
 	uint64_t told;              /* drop reasons returned to us */
+	bool has_sets;              /* memory for sets */
+	bool has_buffers;           /* memory for their data */
 	const struct packet *whole; /* what the last fragment completed */
 	struct mk_frame staged;     /* the last fragment; overwritten before the result is read */
 };
+
+/* The linker's names. NOLINTBEGIN(readability-identifier-naming) */
+void *__real_malloc(size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *old, size_t size);
+/* NOLINTEND(readability-identifier-naming) */
+
+static bool has_malloc = true;
+static bool has_realloc = true;
+
+void *__wrap_malloc(size_t size)
+{
+	return has_malloc ? __real_malloc(size) : NULL;
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return has_realloc ? __real_realloc(old, size) : NULL;
+}
 
 /* The datagram that is cut into pieces: upper layer only. */
 static uint8_t data[DATA_MAX + 8];
@@ -29,6 +51,8 @@ static int setup(void **state)
 
 	w->x = rxnic_new();
 	w->now = 100 * second;
+	w->has_sets = true;
+	w->has_buffers = true;
 	reassembly_init(&w->r, &w->x->netif);
 	*state = w;
 	return 0;
@@ -68,7 +92,11 @@ static enum drop_reason offer(
 	w->staged.frame.vnet = vnet;
 	assert_int_equal(packet_parse(&w->staged.frame, &p), DROP_NONE);
 	assert_true(p.is_fragment);
+	has_malloc = w->has_sets;
+	has_realloc = w->has_buffers;
 	why = reassembly_on_fragment(&w->r, &p, w->now, &w->whole);
+	has_malloc = true;
+	has_realloc = true;
 	mk_unstage(&w->staged); /* nothing of the frame may be used afterwards */
 	if (why != DROP_NONE) {
 		assert_null(w->whole);
@@ -441,13 +469,14 @@ static void buffer_of_one_set_is_bounded(void **state)
 	struct world *w = *state;
 
 	make_udp4(65515);
-	for (size_t from = 0; from < 65515; from += 1480) {
-		size_t to = from + 1480 < 65515 ? from + 1480 : 65515;
+	for (size_t from = 0; from < 65512; from += 1480) {
+		size_t to = from + 1480 < 65512 ? from + 1480 : 65512;
 
-		assert_int_equal(piece4(w, 1, from, to, to < 65515), DROP_NONE);
+		assert_int_equal(piece4(w, 1, from, to, true), DROP_NONE);
 		assert_true(w->r.memory <= 14 + 65535);
 		assert_true(w->r.memory <= 3 * (to + 4096));
 	}
+	assert_int_equal(piece4(w, 1, 65512, 65515, false), DROP_NONE);
 	assert_whole(w, 65515, 4);
 }
 
@@ -681,6 +710,34 @@ static void memory_is_given_back_by_release_and_by_fini(void **state)
 	reassembly_init(&w->r, &w->x->netif);
 }
 
+/* Without memory fragments are dropped, nothing else happens, and later ones are fine. */
+static void failing_allocations_drop_the_set(void **state)
+{
+	struct world *w = *state;
+
+	make_udp4(8000);
+	w->has_sets = false;
+	assert_int_equal(piece4(w, 1, 0, 1480, true), DROP_NO_MEMORY);
+	assert_int_equal(w->r.set_count, 0);
+	w->has_sets = true;
+	w->has_buffers = false;
+	assert_int_equal(piece4(w, 1, 0, 1480, true), DROP_NO_MEMORY);
+	assert_int_equal(w->r.memory, 0);
+	/* In the middle of a datagram: what was held is lost. */
+	w->has_buffers = true;
+	assert_int_equal(piece4(w, 2, 0, 1480, true), DROP_NONE);
+	w->has_buffers = false;
+	assert_int_equal(piece4(w, 2, 1480, 6400, true), DROP_NO_MEMORY);
+	assert_int_equal(w->x->counters.drops[DROP_NO_MEMORY], 1);
+	assert_int_equal(w->r.memory, 0);
+	w->has_buffers = true;
+	assert_int_equal(piece4(w, 2, 6400, 8000, false), DROP_NO_MEMORY);
+	assert_accounts(w, 0);
+	assert_int_equal(piece4(w, 3, 0, 6400, true), DROP_NONE);
+	assert_int_equal(piece4(w, 3, 6400, 8000, false), DROP_NONE);
+	assert_whole(w, 8000, 4);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -710,6 +767,7 @@ int main(void)
 	    TEST(echo_request_is_put_together),
 	    TEST(other_icmp_is_not_put_together),
 	    TEST(header_fields_of_the_last_fragment_are_kept),
+	    TEST(failing_allocations_drop_the_set),
 	    TEST(memory_is_given_back_by_release_and_by_fini),
 	};
 
