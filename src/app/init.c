@@ -60,12 +60,13 @@ struct init {
 	bool is_seen[SIGNALS]; /* init has got this signal as a member of the process group */
 };
 
-static int wait_for(int channel, enum channel_type type)
+/* Without the message the launcher has gone, or has given up and told why. */
+static void wait_for(int channel, enum channel_type type)
 {
 	struct channel_message m;
 
-	/* The launcher has gone, or is not itself: nobody is left to tell. */
-	return channel_receive(channel, &m, NULL) == 1 && m.type == type ? 0 : -1;
+	if (channel_receive(channel, &m, NULL) != 1 || m.type != type)
+		_exit(0);
 }
 
 /* Echo requests by unprivileged programs, for the groups that exist in the namespace. */
@@ -269,8 +270,7 @@ static void supervise(struct init *i)
 /* All that needs capabilities. The file mode mask is 0 meanwhile, as files are made. */
 static int set_up(const struct init_plan *plan)
 {
-	if (wait_for(plan->channel, CHANNEL_GO) < 0)
-		return -1;
+	wait_for(plan->channel, CHANNEL_GO);
 	if (set_up_network(plan) < 0 || mounts_set_up(&plan->mounts) < 0)
 		return -1;
 	return command_confine(plan->mounts.is_root);
@@ -290,9 +290,9 @@ void init_process(const struct init_plan *plan)
 		_exit(EXIT_OWN_FAILURE);
 	sigfillset(&all);
 	i.signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (i.signal_fd < 0 || channel_send(plan->channel, CHANNEL_READY, 0, -1) < 0 ||
-	    wait_for(plan->channel, CHANNEL_START) < 0)
+	if (i.signal_fd < 0 || channel_send(plan->channel, CHANNEL_READY, 0, -1) < 0)
 		_exit(EXIT_OWN_FAILURE);
+	wait_for(plan->channel, CHANNEL_START);
 	if (plan->has_own_group && setpgid(0, 0) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	take_terminal(&i);

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "app/complain.h"
+#include "app/sandbox.h"
 #include "base/text.h"
 
 #define STAGE         "/proc"
@@ -262,10 +263,8 @@ int mounts_set_up(const struct mounts_plan *plan)
 	if (mount("sluice", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		"mode=0755,size=" STAGE_SIZE) < 0)
 		return complain(
-		    "a temporary file system cannot be mounted in the new mount namespace: "
-		    "%s; is a security module (AppArmor, SELinux) or the container's runtime "
-		    "in the way?",
-		    strerror(errno));
+		    "a temporary file system cannot be mounted in new namespaces: %s; %s",
+		    strerror(errno), sandbox_denial_remedy());
 	if (show_files(plan) < 0 || cover_sockets(plan) < 0)
 		return -1;
 	if (umount2(STAGE, MNT_DETACH) < 0)

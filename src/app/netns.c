@@ -28,6 +28,7 @@
 
 #include "app/complain.h"
 #include "app/files.h"
+#include "app/sandbox.h"
 
 #ifndef TUN_F_USO4 /* Linux 6.2 */
 #define TUN_F_USO4 0x20
@@ -73,11 +74,16 @@ static int set_up_tap(int fd, uint32_t *ret_features)
 	int little_endian = 1;
 
 	memcpy(request.ifr_name, NETNS_NIC, sizeof(NETNS_NIC));
-	if (ioctl(fd, TUNSETIFF, &request) < 0)
+	if (ioctl(fd, TUNSETIFF, &request) < 0) {
+		if (errno == EPERM || errno == EACCES)
+			return complain("the TAP " NETNS_NIC
+					" cannot be made in new namespaces: %s; %s",
+			    strerror(errno), sandbox_denial_remedy());
 		return complain(
-		    "the TAP " NETNS_NIC " cannot be made: %s; is the kernel built with "
-		    "CONFIG_TUN, and is the device " TUN_DEVICE " the right one (10, 200)?",
+		    "the TAP " NETNS_NIC " cannot be made: %s; is " TUN_DEVICE
+		    " the right device (10, 200), and the kernel built with CONFIG_TUN?",
 		    strerror(errno));
+	}
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header_size) < 0 ||
 	    ioctl(fd, TUNSETVNETLE, &little_endian) < 0)
 		return complain(

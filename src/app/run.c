@@ -189,7 +189,8 @@ static int plan(struct run *r)
 /* Where --events goes, or -1 with a sentence. */
 static int open_events(const char *path)
 {
-	static const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
+	/* Not to wait for somebody who opens a named pipe for reading. */
+	static const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	int fd;
 
 	if (strcmp(path, "-") == 0)
@@ -213,7 +214,7 @@ static int open_pipes(struct run *r)
 	r->messages_write = pipes[1];
 	to = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	/* Without a standard error (to is -1), messages go nowhere. */
-	if (relay_init(&r->supervisor.messages, pipes[0], to, true) < 0)
+	if (relay_init(&r->supervisor.messages, "standard error", pipes[0], to, true) < 0)
 		return complain("out of memory");
 	if (r->options.events == NULL)
 		return 0;
@@ -225,7 +226,7 @@ static int open_pipes(struct run *r)
 	r->events_write = pipes[1];
 	if (fcntl(pipes[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
 		note("the pipe for events stays small: %s", strerror(errno));
-	if (relay_init(&r->supervisor.events, pipes[0], to, false) < 0)
+	if (relay_init(&r->supervisor.events, "the events file", pipes[0], to, false) < 0)
 		return complain("out of memory");
 	return 0;
 }
@@ -405,20 +406,23 @@ static int start(struct run *r)
 	return result == 0 ? wait_for_init(r->supervisor.channel) : -1;
 }
 
-/* Ends what a failed start has left, after giving each process the time to say why. */
+/* Ends what a failed start has left, after giving each process the time to say why. One reason is enough:
+ * when init has told one, the engine's is most likely the same. */
 static void clean_up(struct run *r)
 {
 	struct supervisor *s = &r->supervisor;
+	int status = 0;
 
 	close_end(&s->channel);
 	close_end(&s->control);
 	close_end(&r->events_write);
 	close_end(&r->messages_write);
 	if (s->init > 0)
-		(void)waitpid(s->init, NULL, 0);
+		(void)waitpid(s->init, &status, 0);
 	if (s->engine > 0)
 		(void)waitpid(s->engine, NULL, 0);
-	relay_run(&s->messages, "standard error");
+	if (status == 0)
+		relay_run(&s->messages);
 	relay_fini(&s->messages);
 	relay_fini(&s->events);
 	close_end(&s->signals);

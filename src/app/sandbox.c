@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,4 +65,19 @@ pid_t sandbox_clone(void)
 	pid_t pid = (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
 
 	return pid < 0 ? complain_about_clone(errno) : pid;
+}
+
+const char *sandbox_denial_remedy(void)
+{
+	int saved_errno = errno;
+	bool is_apparmor =
+	    file_read_long("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) != 0;
+
+	errno = saved_errno;
+	if (is_apparmor)
+		return "AppArmor takes the rights in user namespaces away; allow them: sysctl "
+		       "kernel.apparmor_restrict_unprivileged_userns=0, or load a profile for "
+		       "sluice "
+		       "with the rule `userns,`";
+	return "is a security module (AppArmor, SELinux) or a container's runtime in the way?";
 }

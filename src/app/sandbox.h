@@ -10,4 +10,8 @@
  * or -1 with one sentence printed. */
 __attribute__((warn_unused_result)) pid_t sandbox_clone(void);
 
+/* What to do when a process in new namespaces may not do what it has a capability for: the end of a
+ * sentence, behind a semicolon. errno is kept. */
+const char *sandbox_denial_remedy(void);
+
 #endif

@@ -34,6 +34,7 @@ enum {
 	COMMAND_GRACE_MS = 5000, /* from SIGTERM to SIGKILL, when the engine has died */
 	DELIVERY_MAX_MS = 60000, /* for the engine to deliver what the command has sent */
 	ENGINE_GRACE_MS = 5000,  /* for the engine to exit at once */
+	READER_GRACE_MS = 5000,  /* for who reads the events to take some */
 	NEVER_MS = -1,
 };
 
@@ -220,7 +221,7 @@ static void on_engine_end(struct state *st, int status)
 	bool is_wanted = st->phase == PHASE_DELIVERY || st->phase == PHASE_ABORT;
 
 	st->s->engine = -1;
-	relay_run(&st->s->messages, "standard error");
+	relay_run(&st->s->messages);
 	if (WIFSIGNALED(status) && !(st->phase == PHASE_ABORT && WTERMSIG(status) == SIGKILL)) {
 		complain("the engine was killed by signal %d (%s)%s", WTERMSIG(status),
 		    strsignal(WTERMSIG(status)),
@@ -374,8 +375,8 @@ static void loop(struct state *st)
 		struct pollfd fds[] = {
 		    {.fd = s->signals, .events = POLLIN},
 		    {.fd = s->channel, .events = POLLIN},
-		    {.fd = s->events.from, .events = POLLIN},
-		    {.fd = s->messages.from, .events = POLLIN},
+		    relay_pollfd(&s->events),
+		    relay_pollfd(&s->messages),
 		};
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms(st));
 
@@ -385,9 +386,9 @@ static void loop(struct state *st)
 			continue;
 		follow_stop(st, fds[1].revents != 0 ? read_messages(st) : 0);
 		if (fds[2].revents != 0)
-			relay_run(&s->events, "the events file");
+			relay_run(&s->events);
 		if (fds[3].revents != 0)
-			relay_run(&s->messages, "standard error");
+			relay_run(&s->messages);
 	}
 }
 
@@ -397,8 +398,8 @@ int supervise(struct supervisor *s)
 
 	tell_init(&st, CHANNEL_START, 0);
 	loop(&st);
-	relay_run(&s->events, "the events file");
-	relay_run(&s->messages, "standard error");
+	relay_finish(&s->events, READER_GRACE_MS);
+	relay_finish(&s->messages, READER_GRACE_MS);
 	terminal_restore(&st.terminal, st.has_status && WIFSIGNALED(st.status));
 	if (s->control >= 0)
 		close(s->control);
