@@ -20,7 +20,7 @@ static int tell_ready(int fd)
 
 /* log: NULL where no events are wanted. */
 static int run(
-    const struct engine_params *params, struct host *h, struct tap_port *tap, struct event_log *log)
+    const struct engine_params *params, struct host *h, struct port *port, struct event_log *log)
 {
 	struct engine_config cfg = params->config;
 	struct engine *e;
@@ -28,27 +28,26 @@ static int run(
 
 	cfg.on_event = log != NULL ? event_log_add : NULL;
 	cfg.event_ctx = log;
-	err = engine_new(
-	    &cfg, tap_port_nic(tap), &host_sock_ops, h, params->counters, host_now_ns(), &e);
+	err = engine_new(&cfg, &port->nic, &host_sock_ops, h, params->counters, host_now_ns(), &e);
 	if (err)
 		return err;
 	err = tell_ready(params->ready_fd);
 	if (!err)
 		err = host_loop(
-		    h, e, tap, params->control_fd, log != NULL ? event_log_flush : NULL, log);
+		    h, e, port, params->control_fd, log != NULL ? event_log_flush : NULL, log);
 	engine_free(e, host_now_ns());
 	return err;
 }
 
 static int run_with_port(const struct engine_params *params, struct host *h, struct event_log *log)
 {
-	struct tap_port *tap;
-	int err = tap_port_new(params->tap_fd, params->nic_features, &tap);
+	struct port *port;
+	int err = tap_port_new(params->tap_fd, params->nic_features, &port);
 
 	if (err)
 		return err;
-	err = run(params, h, tap, log);
-	tap_port_free(tap);
+	err = run(params, h, port, log);
+	port_free(port);
 	return err;
 }
 

@@ -10,7 +10,7 @@
 
 #include "engine/engine.h"
 #include "flow/sock.h"
-#include "port/tap.h"
+#include "port/port.h"
 
 struct host;
 
@@ -31,10 +31,10 @@ extern const struct sock_ops host_sock_ops;
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t host_now_ns(void);
 
-/* Runs the engine over the TAP port. A byte on stop_fd, or the end of the guest's link, asks it to deliver
+/* Runs the engine over the port. A byte on stop_fd, or the end of the guest's link, asks it to deliver
  * what the guest has sent and then to return 0; end of file on stop_fd to return 0 at once. -errno:
  * waiting failed. on_idle, which may be NULL, is called before each wait. */
 __attribute__((warn_unused_result)) int host_loop(struct host *h, struct engine *e,
-    struct tap_port *tap, int stop_fd, void (*on_idle)(void *ctx), void *ctx);
+    struct port *port, int stop_fd, void (*on_idle)(void *ctx), void *ctx);
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/list.h"
 #include "host/host.h"
 
 enum {

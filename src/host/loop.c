@@ -3,8 +3,8 @@
  * The loop that turns an engine: one wait, then what has happened, then one pass, again without waiting
  * while there is more to do. The wait ends at an event or at the engine's next timer, never on a tick.
  *
- * The TAP descriptor is level-triggered, so that its frames need not be read until there are none; sockets
- * are edge-triggered and registered once.
+ * Descriptors of the port are level-triggered, so that frames need not be read until there are none;
+ * sockets are edge-triggered and registered once.
  */
 #include <errno.h>
 #include <limits.h>
@@ -18,17 +18,19 @@ enum {
 	EVENTS_MAX = 128,
 };
 
-/* epoll_event.data of the two descriptors that are no sockets: kinds that no owner has. */
-static const uint64_t data_tap = 15ULL << 60;
+/* epoll_event.data of the descriptors that are no sockets: kinds that no owner has. */
+static const uint64_t data_port = 15ULL << 60; /* with the token in its low bits */
 static const uint64_t data_stop = 14ULL << 60;
 
 struct loop {
+	struct port_loop port_loop;
 	struct host *host;
 	struct engine *engine;
-	struct tap_port *tap;
+	struct port *port;
 	int stop_fd;
 	bool is_delivering; /* return when everything has been delivered */
 	bool has_stopped;   /* return at once */
+	bool is_link_gone;  /* the port has nothing more to tell */
 };
 
 /* Linux before 5.11 has no wait with nanoseconds; a millisecond too late is never too early. */
@@ -89,19 +91,69 @@ static void on_stop(struct loop *l)
 		l->has_stopped = true;
 }
 
+static struct loop *loop_of(struct port_loop *p)
+{
+	return container_of(p, struct loop, port_loop);
+}
+
+static int watch(struct loop *l, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = {.events = events, .data.u64 = data};
+	int epoll_fd = l->host->epoll_fd;
+
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+		return 0;
+	return errno == EEXIST && epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &ev) == 0 ? 0 : -errno;
+}
+
+static int port_watch(struct port_loop *p, int fd, uint32_t events, uint16_t token)
+{
+	uint32_t wanted = (events & PORT_READABLE) != 0 ? EPOLLIN : 0;
+
+	if ((events & PORT_WRITABLE) != 0)
+		wanted |= EPOLLOUT;
+	return watch(loop_of(p), fd, wanted, data_port | token);
+}
+
+static void port_unwatch(struct port_loop *p, int fd)
+{
+	(void)epoll_ctl(loop_of(p)->host->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* What the port has said to do. */
+static void on_port(struct loop *l, const struct epoll_event *ev)
+{
+	uint32_t ready = (ev->events & EPOLLOUT) != 0 ? PORT_WRITABLE : 0;
+	uint32_t what;
+
+	if ((ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+		ready |= PORT_READABLE;
+	if (l->is_link_gone)
+		return;
+	what = l->port->ops->on_ready(l->port, (uint16_t)ev->data.u64, ready);
+	if ((what & PORT_HAS_FRAMES) != 0)
+		engine_on_frames(l->engine);
+	if ((what & PORT_HAS_ROOM) != 0)
+		engine_on_room(l->engine);
+	if ((what & PORT_IS_GONE) != 0)
+		l->is_link_gone = true;
+}
+
+/* The descriptors of a port that is gone are watched no more: they would be ready for ever. */
 static void on_link_gone(struct loop *l, uint64_t now)
 {
-	(void)epoll_ctl(l->host->epoll_fd, EPOLL_CTL_DEL, tap_port_fd(l->tap), NULL);
-	engine_on_link_gone(l->engine, now);
+	l->is_link_gone = true;
 	l->is_delivering = true;
+	l->port->ops->stop(l->port);
+	engine_on_link_gone(l->engine, now);
 }
 
 static void dispatch(struct loop *l, const struct epoll_event *ev, uint64_t now)
 {
 	if (ev->data.u64 == data_stop)
 		on_stop(l);
-	else if (ev->data.u64 == data_tap)
-		engine_on_frames(l->engine);
+	else if (ev->data.u64 >= data_port)
+		on_port(l, ev);
 	else
 		engine_on_sock(
 		    l->engine, host_unpack_owner(ev->data.u64), sock_events(ev->events), now);
@@ -125,7 +177,7 @@ static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
 		now = host_now_ns();
 		for (int i = 0; i < n; i++)
 			dispatch(l, &events[i], now);
-		more = engine_run(l->engine, now);
+		more = l->is_link_gone && !l->is_delivering ? -EPIPE : engine_run(l->engine, now);
 		if (more < 0)
 			on_link_gone(l, now);
 		has_more = more > 0;
@@ -133,20 +185,24 @@ static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
 	return 0;
 }
 
-static int watch_level(struct host *h, int fd, uint64_t data)
-{
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = data};
-
-	return epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
-}
-
-int host_loop(struct host *h, struct engine *e, struct tap_port *tap, int stop_fd,
+int host_loop(struct host *h, struct engine *e, struct port *port, int stop_fd,
     void (*on_idle)(void *ctx), void *ctx)
 {
-	struct loop l = {.host = h, .engine = e, .tap = tap, .stop_fd = stop_fd};
-	int err = watch_level(h, tap_port_fd(tap), data_tap);
+	struct loop l = {
+	    .port_loop = {.watch = port_watch, .unwatch = port_unwatch},
+	    .host = h,
+	    .engine = e,
+	    .port = port,
+	    .stop_fd = stop_fd,
+	};
+	int err = port->ops->start(port, &l.port_loop);
 
+	if (err)
+		return err;
+	err = watch(&l, stop_fd, EPOLLIN, data_stop);
 	if (!err)
-		err = watch_level(h, stop_fd, data_stop);
-	return err ? err : turn(&l, on_idle, ctx);
+		err = turn(&l, on_idle, ctx);
+	if (!l.is_link_gone)
+		port->ops->stop(port);
+	return err;
 }

@@ -29,7 +29,8 @@ enum {
 };
 
 struct tap_port {
-	struct nic nic;
+	struct port port;
+	struct port_loop *loop; /* while started */
 	int fd;
 	uint32_t staged; /* frames that the engine holds */
 	uint32_t first;  /* the oldest of them */
@@ -48,7 +49,7 @@ enum {
 
 static struct tap_port *port_of(struct nic *nic)
 {
-	return container_of(nic, struct tap_port, nic);
+	return container_of(nic, struct tap_port, port.nic);
 }
 
 static int tap_stage(struct nic *nic, struct frame *ret_frame)
@@ -158,30 +159,34 @@ static const struct nic_ops tap_ops = {
     .flush = tap_flush,
 };
 
-int tap_port_new(int fd, uint32_t features, struct tap_port **ret_port)
+static int tap_start(struct port *p, struct port_loop *loop)
 {
-	struct tap_port *t = calloc(1, sizeof(*t));
+	struct tap_port *t = port_of(&p->nic);
 
-	if (!t)
-		return -ENOMEM;
-	t->tx_arena = malloc(TX_ARENA);
-	t->rx_arena = malloc((size_t)RX_SLOTS * RX_SLOT_LEN);
-	if (!t->tx_arena || !t->rx_arena) {
-		t->fd = -1;
-		tap_port_free(t);
-		return -ENOMEM;
-	}
-	t->fd = fd;
-	t->nic = (struct nic){
-	    .ops = &tap_ops, .features = features, .is_level = true, .batch_max = RX_SLOTS};
-	*ret_port = t;
-	return 0;
+	t->loop = loop;
+	return loop->watch(loop, t->fd, PORT_READABLE, 0);
 }
 
-void tap_port_free(struct tap_port *t)
+static uint32_t tap_on_ready(struct port *p, uint16_t token, uint32_t events)
 {
-	if (!t)
-		return;
+	(void)p;
+	(void)token;
+	(void)events;
+	return PORT_HAS_FRAMES;
+}
+
+static void tap_stop(struct port *p)
+{
+	struct tap_port *t = port_of(&p->nic);
+
+	t->loop->unwatch(t->loop, t->fd);
+	t->loop = NULL;
+}
+
+static void tap_free(struct port *p)
+{
+	struct tap_port *t = port_of(&p->nic);
+
 	if (t->fd >= 0)
 		(void)close(t->fd);
 	free(t->tx_arena);
@@ -189,12 +194,30 @@ void tap_port_free(struct tap_port *t)
 	free(t);
 }
 
-struct nic *tap_port_nic(struct tap_port *t)
-{
-	return &t->nic;
-}
+static const struct port_ops tap_port_ops = {
+    .start = tap_start,
+    .on_ready = tap_on_ready,
+    .stop = tap_stop,
+    .free = tap_free,
+};
 
-int tap_port_fd(const struct tap_port *t)
+int tap_port_new(int fd, uint32_t features, struct port **ret_port)
 {
-	return t->fd;
+	struct tap_port *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->fd = -1;
+	t->port.ops = &tap_port_ops;
+	t->tx_arena = malloc(TX_ARENA);
+	t->rx_arena = malloc((size_t)RX_SLOTS * RX_SLOT_LEN);
+	if (!t->tx_arena || !t->rx_arena) {
+		tap_free(&t->port);
+		return -ENOMEM;
+	}
+	t->fd = fd;
+	t->port.nic = (struct nic){
+	    .ops = &tap_ops, .features = features, .is_level = true, .batch_max = RX_SLOTS};
+	*ret_port = &t->port;
+	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TAP port: the frame device over a Linux TAP descriptor (Documentation/networking/tuntap.rst) that was
- * opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, a 12-byte little-endian virtio-net header, and
+ * opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, has a 12-byte little-endian virtio-net header, and
  * is non-blocking. The guest is the kernel of the network namespace that holds the interface.
  */
 #ifndef SLUICE_PORT_TAP_H
@@ -9,19 +9,11 @@
 
 #include <stdint.h>
 
-#include "stack/nic.h"
-
-struct tap_port;
+#include "port/port.h"
 
 /* features: NIC_F_... that TUNSETOFFLOAD accepted. Takes the descriptor over when it succeeds. 0 or
  * -ENOMEM. */
 __attribute__((warn_unused_result)) int tap_port_new(
-    int fd, uint32_t features, struct tap_port **ret_port);
-
-/* Closes the descriptor. NULL is allowed. */
-void tap_port_free(struct tap_port *t);
-
-struct nic *tap_port_nic(struct tap_port *t);
-int tap_port_fd(const struct tap_port *t);
+    int fd, uint32_t features, struct port **ret_port);
 
 #endif
