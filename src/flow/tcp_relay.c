@@ -57,7 +57,7 @@ static void build_header(
 static uint16_t advertise(struct tcp_flow *f)
 {
 	list_remove(&f->delayed);
-	return tcp_advertise(&f->conn, tcp_flow_room(f));
+	return tcp_advertise(&f->conn, tcp_flow_room(f), f->wnd_target);
 }
 
 int tcp_flow_send_bare(struct flow_world *w, struct tcp_flow *f, uint32_t seq, uint8_t flags)
@@ -283,7 +283,8 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 		tcp_flow_delivered(t, f);
 		(void)w->ops->tcp_shutdown(w->host, f->sock);
 	}
-	if (tcp_can_receive(&f->conn) && tcp_is_update_due(&f->conn, tcp_flow_room(f))) {
+	if (tcp_can_receive(&f->conn) &&
+	    tcp_is_update_due(&f->conn, tcp_flow_room(f), f->wnd_target)) {
 		f->conn.is_ack_due = true;
 		tcp_flow_mark(t, f);
 	}

@@ -187,11 +187,12 @@ bool tcp_is_fin_next(struct tcp_conn *c, bool is_drained, uint64_t now_ns);
 /* Offset of snd_nxt from the oldest byte of data that is not acknowledged. */
 uint32_t tcp_send_offset(const struct tcp_conn *c);
 
-/* Moves the promised right edge for room bytes behind rcv_nxt, and returns the window field. */
-uint16_t tcp_advertise(struct tcp_conn *c, uint32_t room);
+/* Moves the promised right edge for room bytes behind rcv_nxt, of buffer bytes that there are in all, and
+ * returns the window field. */
+uint16_t tcp_advertise(struct tcp_conn *c, uint32_t room, uint32_t buffer);
 
 /* Whether room bytes behind rcv_nxt are so much more than promised that the guest should hear. */
-bool tcp_is_update_due(const struct tcp_conn *c, uint32_t room);
+bool tcp_is_update_due(const struct tcp_conn *c, uint32_t room, uint32_t buffer);
 
 /* What a header says. */
 struct tcp_segment {

@@ -88,15 +88,15 @@ void tcp_sent(struct tcp_conn *c, uint32_t len, bool has_fin, uint64_t now_ns)
 		tcp_time_rexmit(c, now_ns);
 }
 
-uint16_t tcp_advertise(struct tcp_conn *c, uint32_t room)
+uint16_t tcp_advertise(struct tcp_conn *c, uint32_t room, uint32_t buffer)
 {
 	uint32_t max = 65535U << c->rcv_shift;
 	uint32_t grain = (1U << c->rcv_shift) - 1;
 	uint32_t edge = c->rcv_nxt + min_u32(room, max);
 	uint32_t field;
 
-	/* RFC 9293 3.8.6.2.2: the edge moves by a segment or half of the room, or not at all. */
-	if (seq_lt(c->rcv_adv, edge) && edge - c->rcv_adv >= min_u32(room / 2, c->mss))
+	/* RFC 9293 3.8.6.2.2: the edge moves by a segment or half of the buffer, or not at all. */
+	if (seq_lt(c->rcv_adv, edge) && edge - c->rcv_adv >= min_u32(buffer / 2, c->mss))
 		c->rcv_adv = edge;
 	/* Rounded up: a promise made with finer grain is kept (RFC 7323 2.4). But once only beyond the
 	 * room: else a guest of small segments would be let on and on. Then the header tells less
@@ -112,11 +112,11 @@ uint16_t tcp_advertise(struct tcp_conn *c, uint32_t room)
 	return (uint16_t)field;
 }
 
-bool tcp_is_update_due(const struct tcp_conn *c, uint32_t room)
+bool tcp_is_update_due(const struct tcp_conn *c, uint32_t room, uint32_t buffer)
 {
 	uint32_t promised = c->rcv_adv - c->rcv_nxt;
 
-	return room > promised && room - promised >= min_u32(room / 2, 2U * c->mss) &&
+	return room > promised && room - promised >= min_u32(buffer / 2, 2U * c->mss) &&
 	       promised < room / 2;
 }
 
