@@ -449,7 +449,7 @@ void tcp_flow_on_sock(
     struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, uint32_t events)
 {
 	if ((events & SOCK_ERROR) != 0 && !f->is_remote_dead) {
-		f->error = w->ops->tcp_result(w->host, f->sock);
+		f->error = -w->ops->tcp_result(w->host, f->sock);
 		f->is_remote_dead = f->error != 0;
 	}
 	f->has_hangup |= (events & SOCK_HANGUP) != 0;
