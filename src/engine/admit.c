@@ -61,7 +61,8 @@ static bool redial_loopback(struct engine *e, struct tcp_flow *f)
 		return false;
 	f->is_loopback = false;
 	to.addr = ip_addr_is_v4(&f->key.remote) ? loopback6 : ip_addr_v4(0x7f000001);
-	e->world.ops->close(e->world.host, f->sock, false);
+	if (f->sock != SOCK_NONE)
+		e->world.ops->close(e->world.host, f->sock, false);
 	f->sock = SOCK_NONE;
 	return dial_tcp(e, f, &f->verdict, &to) == 0;
 }
@@ -171,7 +172,7 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 	f->verdict = verdict;
 	f->is_loopback = is_gateway && !is_dns;
 	err = dial_tcp(e, f, &verdict, &to);
-	if (err)
+	if (err && !redial_loopback(e, f))
 		fail_held(e, f, -err);
 }
 
