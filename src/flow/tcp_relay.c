@@ -483,6 +483,19 @@ static enum tcp_served pass_reset(struct tcp_table *t, struct flow_world *w, str
 	return TCP_SERVED_GONE;
 }
 
+/* What was read last filled the guest's window: whether there is more is only known by looking. A closed window
+ * without data behind it must not be probed for ever. */
+static void look_behind(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	uint8_t byte;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+
+	if (f->is_readable && f->conn.snd_wnd == 0 && f->conn.snd_una == f->conn.snd_max &&
+	    !f->conn.is_persist_timed)
+		(void)on_peeked(
+		    t, f, w->ops->tcp_peek(w->host, f->sock, f->unconsumed, &iov, 1), 1);
+}
+
 enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
     uint32_t max_bytes, uint32_t *ret_bytes)
 {
@@ -492,6 +505,8 @@ enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct
 	if (f->conn.state == TCPS_SYN_RECEIVED)
 		return send_ack(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
 	consume(w, f);
+	if (f->sock != SOCK_NONE)
+		look_behind(t, w, f);
 	while (f->sock != SOCK_NONE) {
 		uint32_t n = tcp_sendable(&f->conn, available(f), w->now_ns);
 		uint32_t sent;
