@@ -173,25 +173,40 @@ void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, 
 	}
 }
 
+/* Everything that has been taken from frames is where it belongs: the port may have them back. */
+static void release_frames(struct engine *e, uint32_t *held)
+{
+	tcp_burst_flush(&e->tcp, &e->world);
+	if (*held > 0)
+		e->nic->ops->release(e->nic, *held);
+	*held = 0;
+}
+
 /* Takes frames until there are none, or enough for one pass. 0 or a broken link. */
 static int take_frames(struct engine *e)
 {
 	const struct nic_ops *ops = e->nic->ops;
 	uint32_t bytes = 0;
 	uint32_t count = 0;
-	struct frame frame;
+	uint32_t held = 0; /* staged, not yet released */
+	int n = 0;
 
 	while (count < PASS_FRAMES && bytes < PASS_BYTES) {
-		int n = ops->stage(e->nic, &frame);
+		struct frame frame;
 
-		if (n < 0)
-			return n;
-		if (n == 0) {
+		n = ops->stage(e->nic, &frame);
+		if (n == -ENOBUFS && held > 0) {
+			release_frames(e, &held);
+			continue;
+		}
+		if (n <= 0) {
 			e->has_frames = false;
 			break;
 		}
 		engine_input(e, &frame);
-		ops->release(e->nic, 1);
+		held++;
+		if (!e->tcp.burst.flow)
+			release_frames(e, &held);
 		count++;
 		bytes += frame.len;
 		/* One small frame by itself is a request or an ACK: asking for another would mostly
@@ -202,8 +217,9 @@ static int take_frames(struct engine *e)
 			break;
 		}
 	}
+	release_frames(e, &held);
 	e->was_burst = count > 1;
-	return 0;
+	return n < 0 ? n : 0;
 }
 
 static void expire_timers(struct engine *e)

@@ -118,7 +118,7 @@ static void leave_embryos(struct tcp_table *t, struct tcp_flow *f)
 /* The one place where a flow is freed. */
 static void release(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
-	assert(f->sock == SOCK_NONE);
+	assert(f->sock == SOCK_NONE && t->burst.flow != f);
 	if (f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED)
 		leave_embryos(t, f);
 	uncount(t, w, f);
@@ -411,6 +411,8 @@ bool tcp_flow_on_segment(
 {
 	struct tcp_in in;
 
+	if (t->burst.flow && (t->burst.flow != f || !tcp_is_plain_data(&f->conn, p)))
+		tcp_burst_flush(t, w);
 	tcp_input(&f->conn, p, w->now_ns, &in);
 	if (in.drop != DROP_NONE)
 		netif_drop(w->netif, in.drop);

@@ -60,6 +60,19 @@ struct tcp_flow {
 	uint64_t rx_bytes;
 };
 
+enum {
+	TCP_BURST_IOV = 2 * FRAME_IOV_MAX,
+	TCP_BURST_BYTES = 64 << 10, /* more at once is no cheaper, and leaves the cache */
+};
+
+/* In-order data of one flow on its way from frames to the socket; see tcp_burst.c. */
+struct tcp_burst {
+	struct tcp_flow *flow; /* NULL: none */
+	uint32_t count;
+	uint32_t len;
+	struct iovec iov[TCP_BURST_IOV]; /* into frames that are not released */
+};
+
 struct tcp_limits {
 	uint32_t flows;   /* connections at once */
 	uint32_t embryos; /* of these, being opened */
@@ -72,8 +85,9 @@ struct tcp_table {
 	struct tcp_limits limits;
 	uint32_t active; /* flows but for those in TIME-WAIT */
 	uint32_t embryo_count;
-	uint32_t undelivered;       /* flows with is_undelivered */
-	uint32_t wnd_base;          /* wnd_target of a new flow */
+	uint32_t undelivered; /* flows with is_undelivered */
+	uint32_t wnd_base;    /* wnd_target of a new flow */
+	struct tcp_burst burst;
 	uint64_t wnd_spare;         /* bytes that wnd_targets may still grow by, in total */
 	struct list_node dirty;     /* flows with something to send, in order of service */
 	struct list_node delayed;   /* flows that owe an ACK, oldest first */
@@ -112,6 +126,9 @@ void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_fl
  * ends (TCP_IN_NEW_SYN): the flow is gone, and the segment wants to be treated as new. */
 bool tcp_flow_on_segment(
     struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, const struct packet *p);
+
+/* Gives the socket what has been taken from frames; before these are released. */
+void tcp_burst_flush(struct tcp_table *t, struct flow_world *w);
 
 /* The socket of an opened flow is ready (SOCK_...). May free the flow. */
 void tcp_flow_on_sock(
@@ -164,6 +181,11 @@ enum tcp_served {
 /* Sends what may be sent: data, FIN, ACK; at most max_bytes of data, *ret_bytes of which were sent. */
 enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
     uint32_t max_bytes, uint32_t *ret_bytes);
+
+/* Adds len bytes of in-order data, at off in the frame, of a flow without a spill, as received. The burst is
+ * of this flow or none, and has place for the frame's pieces. */
+void tcp_burst_add(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
+    const struct frame *frame, uint32_t off, uint32_t len);
 
 /* Takes the data and the FIN of a segment that tcp_input() has described. False if the flow was freed. */
 bool tcp_flow_take(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,

@@ -164,61 +164,42 @@ static void grow_window(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 	f->wnd_since_ns = w->now_ns;
 }
 
-/* Appends what lies behind the first skip bytes of the pieces to the spill; returns how many bytes found
- * memory. */
-static uint32_t spill_rest(
-    struct tcp_flow *f, const struct iovec *iov, uint32_t count, uint32_t skip)
+/* Appends data to what waits for the socket. */
+static void spill(
+    struct flow_world *w, struct tcp_flow *f, const struct frame *frame, uint32_t off, uint32_t len)
 {
+	struct iovec iov[FRAME_IOV_MAX];
+	uint32_t count = frame_slice(frame, off, len, iov, FRAME_IOV_MAX);
 	uint32_t stored = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t len = (uint32_t)iov[i].iov_len;
-
-		if (skip >= len) {
-			skip -= len;
-			continue;
-		}
-		if (chain_append(&f->spill, (const uint8_t *)iov[i].iov_base + skip, len - skip))
+		if (chain_append(&f->spill, iov[i].iov_base, iov[i].iov_len))
 			break;
-		stored += len - skip;
-		skip = 0;
+		stored += (uint32_t)iov[i].iov_len;
 	}
-	return stored;
+	if (stored < len)
+		netif_drop(w->netif, DROP_NO_MEMORY);
+	tcp_received(&f->conn, stored, w->now_ns);
+	f->tx_bytes += stored;
+	w->counters->tcp_tx_bytes += stored;
+	w->counters->tcp_spilled_bytes += stored;
 }
 
-/* Gives in-order data to the socket, the rest to the spill. */
+/* Gives in-order data to the socket, by way of the burst, or behind what waits in the spill. */
 static void take_data(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
     const struct packet *p, const struct tcp_in *in)
 {
-	struct iovec iov[FRAME_IOV_MAX];
-	uint32_t count =
-	    frame_slice(p->frame, p->payload_off + in->data_off, in->data_len, iov, FRAME_IOV_MAX);
-	uint32_t done = 0;
+	uint32_t off = p->payload_off + in->data_off;
 
-	if (f->is_remote_dead) {
-		done = in->data_len; /* nobody takes it any more; RST follows */
-	} else if (f->spill.len == 0) {
-		ssize_t n = w->ops->tcp_send(w->host, f->sock, iov, count);
-
-		if (n >= 0) {
-			done = (uint32_t)n;
-		} else if (n != -EAGAIN) {
-			tcp_flow_on_dead(t, f, (int)-n);
-			done = in->data_len;
-		}
-	}
-	if (done < in->data_len) {
-		uint32_t stored = spill_rest(f, iov, count, done);
-
-		w->counters->tcp_spilled_bytes += stored;
-		if (stored < in->data_len - done)
-			netif_drop(w->netif, DROP_NO_MEMORY);
-		done += stored;
-	}
-	tcp_received(&f->conn, done, w->now_ns);
-	f->tx_bytes += done;
-	w->counters->tcp_tx_bytes += done;
-	grow_window(t, w, f, done);
+	if (t->burst.flow && t->burst.count + p->frame->iov_count > TCP_BURST_IOV)
+		tcp_burst_flush(t, w); /* which may fill the spill */
+	if (f->is_remote_dead)
+		tcp_received(&f->conn, in->data_len, w->now_ns); /* nobody takes it; RST follows */
+	else if (f->spill.len > 0)
+		spill(w, f, p->frame, off, in->data_len);
+	else
+		tcp_burst_add(t, w, f, p->frame, off, in->data_len);
+	grow_window(t, w, f, in->data_len);
 }
 
 /* Data that had waited behind a hole goes the same way, by way of the spill. True if there was some. */
@@ -244,18 +225,24 @@ bool tcp_flow_take(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f
 
 	if (in->data_len > 0)
 		take_data(t, w, f, p, in);
-	if (f->conn.ooo.len > 0 && f->conn.rcv_nxt == end)
+	if (f->conn.ooo.len > 0 && f->conn.rcv_nxt == end) {
+		tcp_burst_flush(t, w); /* its bytes come first */
 		has_filled_hole = take_ooo(w, f);
+	}
 	if (((in->flags & TCP_IN_FIN) != 0 && f->conn.rcv_nxt == end) ||
 	    (f->conn.has_fin_ahead && f->conn.fin_seq == f->conn.rcv_nxt)) {
 		tcp_received_fin(&f->conn, w->now_ns);
 		f->has_guest_fin = true;
 	}
-	if (f->has_guest_fin || has_filled_hole)
+	if (f->has_guest_fin || has_filled_hole) {
+		tcp_burst_flush(t, w);
 		return tcp_flow_drain(t, w, f);
-	/* A long burst is acknowledged before its end, so that the guest does not stand still. */
-	if (f->conn.rcv_nxt - f->conn.rcv_acked >= f->wnd_target / 4)
+	}
+	/* Long sending is acknowledged before its end, so that the guest does not stand still. */
+	if (f->conn.rcv_nxt - f->conn.rcv_acked >= f->wnd_target / 4) {
+		tcp_burst_flush(t, w);
 		(void)tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_ACK);
+	}
 	return true;
 }
 

@@ -166,6 +166,12 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 /* len bytes of in-order data have found their place. */
 void tcp_received(struct tcp_conn *c, uint32_t len, uint64_t now_ns);
 
+/* The last len bytes of them have not, after all: the guest sends them again. Before any ACK of them. */
+void tcp_unreceived(struct tcp_conn *c, uint32_t len);
+
+/* Whether the segment is nothing but data in order, with an ACK. */
+bool tcp_is_plain_data(const struct tcp_conn *c, const struct packet *p);
+
 /* The FIN that follows the data has been taken: everything before it was received. */
 void tcp_received_fin(struct tcp_conn *c, uint64_t now_ns);
 

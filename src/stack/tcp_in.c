@@ -330,6 +330,20 @@ void tcp_received(struct tcp_conn *c, uint32_t len, uint64_t now_ns)
 		c->is_ack_due = true;
 }
 
+void tcp_unreceived(struct tcp_conn *c, uint32_t len)
+{
+	c->rcv_nxt -= len;
+	if (c->rcv_nxt == c->rcv_acked)
+		c->is_ack_due = false;
+}
+
+bool tcp_is_plain_data(const struct tcp_conn *c, const struct packet *p)
+{
+	return (p->tcp.flags & ~(TCP_PSH | TCP_URG)) == TCP_ACK && p->payload_len > 0 &&
+	       p->tcp.seq == c->rcv_nxt && seq_le(p->tcp.seq + p->payload_len, c->rcv_adv) &&
+	       c->ooo.len == 0 && !c->has_fin_ahead && tcp_can_receive(c);
+}
+
 void tcp_received_fin(struct tcp_conn *c, uint64_t now_ns)
 {
 	c->rcv_nxt++;
