@@ -181,10 +181,16 @@ int host_tcp_consume(void *host, int sock, size_t len)
 {
 	struct host *h = host;
 	struct host_sock *s = &h->socks[sock];
-	ssize_t n = recv(sock, NULL, len, MSG_TRUNC | MSG_DONTWAIT);
+	size_t left = len;
 
-	if (n < 0)
-		return -errno;
+	/* More than one turn where an urgent mark lies between: each read ends there. */
+	while (left > 0) {
+		ssize_t n = recv(sock, NULL, left, MSG_TRUNC | MSG_DONTWAIT);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -EPIPE;
+		left -= (size_t)n;
+	}
 	if (s->peek_off >= 0)
 		s->peek_off = (size_t)s->peek_off > len ? s->peek_off - (int32_t)len : 0;
 	return 0;
