@@ -339,9 +339,14 @@ static uint32_t gather(const struct nic_slot *slots, uint32_t count, struct iove
 	return n;
 }
 
-/* What a peek of asked bytes says of the queue. Returns the bytes that came. */
-static uint32_t on_peeked(struct tcp_table *t, struct tcp_flow *f, ssize_t got, uint32_t asked)
+/* What a peek of asked bytes at off says of the queue. Returns the bytes that came. */
+static uint32_t on_peeked(
+    struct tcp_table *t, struct tcp_flow *f, uint32_t off, ssize_t got, uint32_t asked)
 {
+	/* Without SO_PEEK_OFF no peek reaches behind the urgent mark from before it: when the guest has
+	 * acknowledged what was sent, and it has been taken, there may be more. */
+	if (got == -EAGAIN && f->has_urgent && off > 0)
+		return 0;
 	if (got < 0) {
 		if (got == -EAGAIN)
 			f->is_eof = f->has_hangup;
@@ -409,6 +414,7 @@ static bool send_data(
 	struct iovec iov[NIC_IOV_MAX];
 	uint32_t per_frame = frame_payload(w, f);
 	uint32_t count = reserve_frames(w, f, len, per_frame, slots);
+	uint32_t off = f->unconsumed + tcp_send_offset(&f->conn);
 	uint32_t asked;
 	uint32_t iov_count;
 	ssize_t got;
@@ -417,9 +423,8 @@ static bool send_data(
 	if (count == 0)
 		return false;
 	iov_count = gather(slots, count, iov, NIC_IOV_MAX, &asked);
-	got = w->ops->tcp_peek(
-	    w->host, f->sock, f->unconsumed + tcp_send_offset(&f->conn), iov, iov_count);
-	*ret_sent = on_peeked(t, f, got, asked);
+	got = w->ops->tcp_peek(w->host, f->sock, off, iov, iov_count);
+	*ret_sent = on_peeked(t, f, off, got, asked);
 	commit_frames(w, f, slots, count, *ret_sent, per_frame);
 	return true;
 }
@@ -479,8 +484,8 @@ static void look_behind(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 
 	if (f->is_readable && f->conn.snd_wnd == 0 && f->conn.snd_una == f->conn.snd_max &&
 	    !f->conn.is_persist_timed)
-		(void)on_peeked(
-		    t, f, w->ops->tcp_peek(w->host, f->sock, f->unconsumed, &iov, 1), 1);
+		(void)on_peeked(t, f, f->unconsumed,
+		    w->ops->tcp_peek(w->host, f->sock, f->unconsumed, &iov, 1), 1);
 }
 
 enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
@@ -507,7 +512,7 @@ enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct
 		if (!send_data(t, w, f, n, &sent))
 			return TCP_SERVED_NO_ROOM;
 		*ret_bytes += sent;
-		if (sent == 0 && !f->is_readable)
+		if (sent == 0)
 			break;
 	}
 	if (f->sock != SOCK_NONE && f->is_remote_dead && !f->is_readable &&

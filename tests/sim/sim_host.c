@@ -457,6 +457,10 @@ static ssize_t tcp_peek(void *host, int sock, size_t off, const struct iovec *io
 	left = s->rx_len > off ? s->rx_len - off : 0;
 	if (at < s->remote.urgent_at && s->remote.urgent_at < at + left)
 		left = s->remote.urgent_at - at;
+	/* Without an offset the kernel reads from the head, up to the mark. */
+	if (h->has_no_peek_offset && s->rx_base < s->remote.urgent_at &&
+	    s->remote.urgent_at <= at)
+		left = 0;
 	for (size_t i = 0; i < iov_count && left > 0; i++) {
 		size_t take = iov[i].iov_len < left ? iov[i].iov_len : (size_t)left;
 
