@@ -14,6 +14,10 @@
 
 #include "host/host_internal.h"
 
+enum {
+	SOCKS_MIN = 64,
+};
+
 uint64_t host_pack_owner(struct sock_owner owner)
 {
 	return (uint64_t)owner.kind << 60 | (uint64_t)owner.ref.index << 32 | owner.ref.gen;
@@ -58,6 +62,28 @@ void host_endpoint(const struct sockaddr_storage *addr, struct endpoint *ret_end
 		ret_endpoint->port = ntohs(a.sin6_port);
 		memcpy(ret_endpoint->addr.b, &a.sin6_addr, 16);
 	}
+}
+
+int host_sock_add(struct host *h, int fd, struct host_sock sock)
+{
+	uint32_t index = (uint32_t)fd;
+
+	if (index >= h->cfg.sock_limit)
+		return -EMFILE;
+	if (index >= h->sock_count) {
+		uint32_t count = h->sock_count > 0 ? h->sock_count : SOCKS_MIN;
+		struct host_sock *socks;
+
+		while (count <= index)
+			count *= 2;
+		socks = reallocarray(h->socks, count, sizeof(*socks));
+		if (!socks)
+			return -ENOMEM;
+		h->socks = socks;
+		h->sock_count = count;
+	}
+	h->socks[index] = sock;
+	return 0;
 }
 
 int host_watch(struct host *h, int fd, struct sock_owner owner, uint32_t events)
@@ -138,12 +164,6 @@ int host_new(const struct host_config *cfg, struct host **ret_host)
 		err = -errno;
 		host_free(h);
 		return err;
-	}
-	h->sock_limit = cfg->sock_limit;
-	h->socks = calloc(h->sock_limit, sizeof(*h->socks));
-	if (!h->socks) {
-		host_free(h);
-		return -ENOMEM;
 	}
 	if (!cfg->no_peek_offset) {
 		h->has_peek_offset[0] = kernel_has_peek_offset(AF_INET);

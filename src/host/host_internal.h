@@ -26,8 +26,8 @@ struct host {
 	int epoll_fd;
 	struct host_config cfg;
 	bool has_peek_offset[2]; /* AF_INET, AF_INET6 */
-	struct host_sock *socks; /* by descriptor */
-	uint32_t sock_limit;
+	struct host_sock *socks; /* by descriptor; grows with the highest one */
+	uint32_t sock_count;     /* entries of socks */
 	uint8_t *discard; /* where bytes are peeked to that were peeked before; NULL until needed */
 };
 
@@ -48,6 +48,9 @@ static inline struct iovec *host_msg_iov(const struct iovec *iov)
 
 	return u.out;
 }
+
+/* Begins to know a socket that was just made. 0, -EMFILE behind the limit, or -ENOMEM. */
+int host_sock_add(struct host *h, int fd, struct host_sock sock);
 
 /* Registers a socket, edge-triggered. 0 or -errno. */
 int host_watch(struct host *h, int fd, struct sock_owner owner, uint32_t events);

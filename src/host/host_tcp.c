@@ -43,10 +43,6 @@ static int open_tcp(struct host *h, bool is_v4)
 
 	if (fd < 0)
 		return -errno;
-	if ((uint32_t)fd >= h->sock_limit) {
-		(void)close(fd);
-		return -EMFILE;
-	}
 	/* The guest's own Nagle algorithm has decided what to send; urgent data stays in the stream. */
 	err = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (!err && h->cfg.keepalive_s > 0)
@@ -55,11 +51,13 @@ static int open_tcp(struct host *h, bool is_v4)
 		err = set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 	if (!err && has_offset)
 		err = set_int(fd, SOL_SOCKET, SO_PEEK_OFF, 0);
+	if (!err)
+		err = host_sock_add(h, fd,
+		    (struct host_sock){.peek_off = has_offset ? 0 : -1, .family = is_v4 ? 4 : 6});
 	if (err) {
 		(void)close(fd);
 		return err;
 	}
-	h->socks[fd] = (struct host_sock){.peek_off = has_offset ? 0 : -1, .family = is_v4 ? 4 : 6};
 	return fd;
 }
 

@@ -46,15 +46,15 @@ static int open_dgram(struct host *h, bool is_v4, int proto)
 
 	if (fd < 0)
 		return -errno;
-	err = (uint32_t)fd >= h->sock_limit ? -EMFILE : 0;
+	err = is_v4 ? set_int(fd, IPPROTO_IP, IP_RECVERR, 1)
+		    : set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
 	if (!err)
-		err = is_v4 ? set_int(fd, IPPROTO_IP, IP_RECVERR, 1)
-			    : set_int(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+		err = host_sock_add(
+		    h, fd, (struct host_sock){.peek_off = -1, .family = is_v4 ? 4 : 6});
 	if (err) {
 		(void)close(fd);
 		return err;
 	}
-	h->socks[fd] = (struct host_sock){.peek_off = -1, .family = is_v4 ? 4 : 6};
 	return fd;
 }
 
