@@ -15,7 +15,7 @@
 struct host;
 
 struct host_config {
-	uint32_t sock_limit;  /* descriptors that may be open, RLIMIT_NOFILE */
+	uint32_t sock_limit;  /* descriptors are below this, at most 1 << 30 */
 	uint32_t keepalive_s; /* TCP: probe the remote side after this idle time; 0: never */
 	bool has_udp_gro;     /* the guest takes several datagrams in one frame */
 	bool no_peek_offset;  /* do without SO_PEEK_OFF (kernels before 6.9), for tests */
@@ -36,5 +36,32 @@ uint64_t host_now_ns(void);
  * waiting failed. on_idle, which may be NULL, is called before each wait. */
 __attribute__((warn_unused_result)) int host_loop(struct host *h, struct engine *e,
     struct port *port, int stop_fd, void (*on_idle)(void *ctx), void *ctx);
+
+/*
+ * The same for an owner who waits himself, among other things: he calls host_turn_run() when the descriptor is
+ * readable, which it stays as long as there is something to do. A turn makes no system call but
+ * epoll_wait(), and timerfd_settime() when the engine's next timer comes sooner than was known.
+ */
+struct host_turn;
+
+enum {
+	HOST_TURN_ENDED = 1, /* the guest is gone, and what it has sent has been delivered */
+};
+
+/* Starts the port. 0 or -errno. */
+__attribute__((warn_unused_result)) int host_turn_new(
+    struct host *h, struct engine *e, struct port *port, struct host_turn **ret_turn);
+
+/* Stops the port; before the engine, the port and the host are freed. NULL is allowed. */
+void host_turn_free(struct host_turn *t);
+
+/* Readable when host_turn_run() is needed. It belongs to the host. */
+int host_turn_fd(const struct host_turn *t);
+
+/* Does what can be done without waiting, in a bounded amount. 0, HOST_TURN_ENDED, or -errno. */
+__attribute__((warn_unused_result)) int host_turn_run(struct host_turn *t);
+
+/* Asks to deliver what the guest has sent, and then to end. */
+void host_turn_finish(struct host_turn *t);
 
 #endif

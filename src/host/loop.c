@@ -3,11 +3,17 @@
  * The loop that turns an engine: one wait, then what has happened, then one pass, again without waiting
  * while there is more to do. The wait ends at an event or at the engine's next timer, never on a tick.
  *
- * Descriptors of the port are level-triggered, so that frames need not be read until there are none;
- * sockets are edge-triggered and registered once.
+ * Descriptors of the port are level-triggered unless it asks otherwise, so that frames need not be read until
+ * there are none; sockets are edge-triggered and registered once.
+ *
+ * Where the owner waits himself (struct host_turn), he waits for the epoll instance, which is readable as long
+ * as one of its descriptors has something to tell. The engine's next timer is then one of these: a
+ * timerfd, set only when it would fire too late. One that fires too early costs one turn that finds nothing.
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,11 +22,13 @@
 
 enum {
 	EVENTS_MAX = 128,
+	PASSES_MAX = 16, /* of the engine in one turn of an owner who waits himself */
 };
 
 /* epoll_event.data of the descriptors that are no sockets: kinds that no owner has. */
 static const uint64_t data_port = 15ULL << 60; /* with the token in its low bits */
 static const uint64_t data_stop = 14ULL << 60;
+static const uint64_t data_timer = 13ULL << 60;
 
 struct loop {
 	struct port_loop port_loop;
@@ -31,6 +39,12 @@ struct loop {
 	bool is_delivering; /* return when everything has been delivered */
 	bool has_stopped;   /* return at once */
 	bool is_link_gone;  /* the port has nothing more to tell */
+	uint64_t timer_ns;  /* when the timerfd fires; ENGINE_NEVER: not set, or there is none */
+};
+
+struct host_turn {
+	struct loop loop;
+	int timer_fd;
 };
 
 /* Linux before 5.11 has no wait with nanoseconds; a millisecond too late is never too early. */
@@ -112,6 +126,8 @@ static int port_watch(struct port_loop *p, int fd, uint32_t events, uint16_t tok
 
 	if ((events & PORT_WRITABLE) != 0)
 		wanted |= EPOLLOUT;
+	if ((events & PORT_EDGE) != 0)
+		wanted |= EPOLLET;
 	return watch(loop_of(p), fd, wanted, data_port | token);
 }
 
@@ -121,22 +137,36 @@ static void port_unwatch(struct port_loop *p, int fd)
 }
 
 /* What the port has said to do. */
-static void on_port(struct loop *l, const struct epoll_event *ev)
+static void tell_engine(struct loop *l, uint32_t what)
 {
-	uint32_t ready = (ev->events & EPOLLOUT) != 0 ? PORT_WRITABLE : 0;
-	uint32_t what;
-
-	if ((ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
-		ready |= PORT_READABLE;
-	if (l->is_link_gone)
-		return;
-	what = l->port->ops->on_ready(l->port, (uint16_t)ev->data.u64, ready);
 	if ((what & PORT_HAS_FRAMES) != 0)
 		engine_on_frames(l->engine);
 	if ((what & PORT_HAS_ROOM) != 0)
 		engine_on_room(l->engine);
 	if ((what & PORT_IS_GONE) != 0)
 		l->is_link_gone = true;
+}
+
+static void on_port(struct loop *l, const struct epoll_event *ev)
+{
+	uint32_t ready = (ev->events & EPOLLOUT) != 0 ? PORT_WRITABLE : 0;
+
+	if ((ev->events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+		ready |= PORT_READABLE;
+	if (!l->is_link_gone)
+		tell_engine(l, l->port->ops->on_ready(l->port, (uint16_t)ev->data.u64, ready));
+}
+
+/* Asks the port what no descriptor tells. True: something has come. */
+static bool poll_port(struct loop *l, bool is_waiting)
+{
+	uint32_t what;
+
+	if (!l->port->ops->poll || l->is_link_gone)
+		return false;
+	what = l->port->ops->poll(l->port, is_waiting);
+	tell_engine(l, what);
+	return what != 0;
 }
 
 /* The descriptors of a port that is gone are watched no more: they would be ready for ever. */
@@ -152,6 +182,8 @@ static void dispatch(struct loop *l, const struct epoll_event *ev, uint64_t now)
 {
 	if (ev->data.u64 == data_stop)
 		on_stop(l);
+	else if (ev->data.u64 == data_timer)
+		l->timer_ns = ENGINE_NEVER;
 	else if (ev->data.u64 >= data_port)
 		on_port(l, ev);
 	else
@@ -159,50 +191,154 @@ static void dispatch(struct loop *l, const struct epoll_event *ev, uint64_t now)
 		    l->engine, host_unpack_owner(ev->data.u64), sock_events(ev->events), now);
 }
 
+static bool has_ended(const struct loop *l)
+{
+	return l->has_stopped || (l->is_delivering && engine_is_delivered(l->engine));
+}
+
+/* What has happened, then one pass. True: there is more to do at once. */
+static bool pass(struct loop *l, const struct epoll_event *events, int count)
+{
+	uint64_t now = host_now_ns();
+	int more;
+
+	for (int i = 0; i < count; i++)
+		dispatch(l, &events[i], now);
+	(void)poll_port(l, false);
+	more = l->is_link_gone && !l->is_delivering ? -EPIPE : engine_run(l->engine, now);
+	if (more < 0)
+		on_link_gone(l, now);
+	return more > 0;
+}
+
 static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
 {
 	struct epoll_event events[EVENTS_MAX];
 	bool has_more = true;
 
-	while (!l->has_stopped && (!l->is_delivering || !engine_is_delivered(l->engine))) {
-		uint64_t now;
+	while (!has_ended(l)) {
 		int n;
-		int more;
 
+		has_more = has_more || poll_port(l, true);
 		if (!has_more && on_idle)
 			on_idle(ctx);
 		n = wait_events(l->host, events, l->engine, has_more);
 		if (n < 0)
 			return n;
-		now = host_now_ns();
-		for (int i = 0; i < n; i++)
-			dispatch(l, &events[i], now);
-		more = l->is_link_gone && !l->is_delivering ? -EPIPE : engine_run(l->engine, now);
-		if (more < 0)
-			on_link_gone(l, now);
-		has_more = more > 0;
+		has_more = pass(l, events, n);
 	}
 	return 0;
+}
+
+static struct loop loop_of_parts(struct host *h, struct engine *e, struct port *port)
+{
+	return (struct loop){
+	    .port_loop = {.watch = port_watch, .unwatch = port_unwatch},
+	    .host = h,
+	    .engine = e,
+	    .port = port,
+	    .stop_fd = -1,
+	    .timer_ns = ENGINE_NEVER,
+	};
 }
 
 int host_loop(struct host *h, struct engine *e, struct port *port, int stop_fd,
     void (*on_idle)(void *ctx), void *ctx)
 {
-	struct loop l = {
-	    .port_loop = {.watch = port_watch, .unwatch = port_unwatch},
-	    .host = h,
-	    .engine = e,
-	    .port = port,
-	    .stop_fd = stop_fd,
-	};
+	struct loop l = loop_of_parts(h, e, port);
 	int err = port->ops->start(port, &l.port_loop);
 
 	if (err)
 		return err;
+	l.stop_fd = stop_fd;
 	err = watch(&l, stop_fd, EPOLLIN, data_stop);
 	if (!err)
 		err = turn(&l, on_idle, ctx);
 	if (!l.is_link_gone)
 		port->ops->stop(port);
+	(void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, stop_fd, NULL);
 	return err;
+}
+
+/* ---- turns of an owner who waits himself ---- */
+
+int host_turn_new(struct host *h, struct engine *e, struct port *port, struct host_turn **ret_turn)
+{
+	struct host_turn *t = calloc(1, sizeof(*t));
+	int err = 0;
+
+	if (!t)
+		return -ENOMEM;
+	t->loop = loop_of_parts(h, e, port);
+	t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (t->timer_fd < 0 || watch(&t->loop, t->timer_fd, EPOLLIN | EPOLLET, data_timer))
+		err = -errno;
+	if (!err)
+		err = port->ops->start(port, &t->loop.port_loop);
+	if (err) {
+		if (t->timer_fd >= 0)
+			(void)close(t->timer_fd);
+		free(t);
+		return err;
+	}
+	*ret_turn = t;
+	return 0;
+}
+
+void host_turn_free(struct host_turn *t)
+{
+	if (!t)
+		return;
+	if (!t->loop.is_link_gone)
+		t->loop.port->ops->stop(t->loop.port);
+	(void)close(t->timer_fd);
+	free(t);
+}
+
+int host_turn_fd(const struct host_turn *t)
+{
+	return t->loop.host->epoll_fd;
+}
+
+void host_turn_finish(struct host_turn *t)
+{
+	t->loop.is_delivering = true;
+}
+
+/* Makes the epoll instance readable at the latest at due_ns. */
+static int set_timer(struct host_turn *t, uint64_t due_ns)
+{
+	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due_ns / 1000000000),
+				      .tv_nsec = (long)(due_ns % 1000000000)}};
+
+	if (due_ns >= t->loop.timer_ns)
+		return 0;
+	if (timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
+		return -errno;
+	t->loop.timer_ns = due_ns;
+	return 0;
+}
+
+int host_turn_run(struct host_turn *t)
+{
+	static const uint64_t at_once = 1; /* 0 would switch the timer off */
+	struct loop *l = &t->loop;
+	struct epoll_event events[EVENTS_MAX];
+	uint64_t next_ns;
+
+	for (int i = 0; i < PASSES_MAX; i++) {
+		int n = epoll_wait(l->host->epoll_fd, events, EVENTS_MAX, 0);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (pass(l, events, n))
+			continue;
+		if (has_ended(l))
+			return HOST_TURN_ENDED;
+		if (poll_port(l, true))
+			continue;
+		next_ns = engine_next_ns(l->engine);
+		return set_timer(t, next_ns > at_once ? next_ns : at_once);
+	}
+	return set_timer(t, at_once);
 }
