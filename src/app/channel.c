@@ -19,9 +19,8 @@ int channel_open(int ret_ends[2])
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_ends);
 }
 
-int channel_send(int end, enum channel_type type, uint32_t value, int fd)
+int channel_send(int end, struct channel_message message, int fd)
 {
-	struct channel_message message = {.type = type, .value = value};
 	struct iovec iov = {.iov_base = &message, .iov_len = sizeof(message)};
 	struct msghdr head = {.msg_iov = &iov, .msg_iovlen = 1};
 	union control control = {.room = {0}};

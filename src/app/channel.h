@@ -26,9 +26,12 @@ enum channel_type {
 
 #define CHANNEL_FROM_TERMINAL 0x100U /* the terminal has sent it, to the launcher's group */
 
+#define CHANNEL_OWN UINT64_MAX /* as time_ns: a signal of the launcher himself */
+
 struct channel_message {
 	uint32_t type; /* enum channel_type */
 	uint32_t value;
+	uint64_t time_ns; /* CHANNEL_SIGNAL: when the launcher got this signal before; 0: never */
 };
 
 /* Makes the pair: both ends close-on-exec. 0, or -1 with errno. */
@@ -36,7 +39,7 @@ __attribute__((warn_unused_result)) int channel_open(int ret_ends[2]);
 
 /* Sends a message, with a descriptor unless fd is -1. 0, or -1 with errno; no SIGPIPE. */
 __attribute__((warn_unused_result)) int channel_send(
-    int end, enum channel_type type, uint32_t value, int fd);
+    int end, struct channel_message message, int fd);
 
 /* Waits for a message. 1 and a message, with *ret_fd a close-on-exec descriptor or -1; 0 when the other
  * end has gone; -1 with errno (EBADMSG: not a message). ret_fd may be NULL: a descriptor is then

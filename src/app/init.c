@@ -42,22 +42,20 @@
 #include <unistd.h>
 
 #include "app/channel.h"
+#include "app/clock.h"
 #include "app/command_confine.h"
 #include "app/complain.h"
 #include "app/files.h"
 #include "app/netns.h"
 #include "app/process_title.h"
+#include "app/witness.h"
 #include "base/text.h"
-
-enum {
-	SIGNALS = 65, /* numbers 1 .. 64 */
-};
 
 struct init {
 	const struct init_plan *plan;
 	int signal_fd;
 	pid_t command;
-	bool is_seen[SIGNALS]; /* init has got this signal as a member of the process group */
+	struct witness witness; /* signals that init got as a member of the process group */
 };
 
 /* Without the message the launcher has gone, or has given up and told why. */
@@ -101,7 +99,8 @@ static int set_up_network(const struct init_plan *plan)
 	if (tap < 0)
 		return -1;
 	/* Sent first: the engine's process is made while this one goes on. */
-	sent = channel_send(plan->channel, CHANNEL_TAP, features, tap);
+	sent = channel_send(
+	    plan->channel, (struct channel_message){.type = CHANNEL_TAP, .value = features}, tap);
 	close(tap);
 	if (sent < 0)
 		return -1;
@@ -159,10 +158,11 @@ _Noreturn static void run_command(const struct init_plan *plan, mode_t mask)
 
 static void report(const struct init *i, enum channel_type type, int value)
 {
-	/* A launcher that has gone is noticed by the end of its channel. */
-	int failed = channel_send(i->plan->channel, type, (uint32_t)value, -1);
+	struct channel_message m = {.type = type, .value = (uint32_t)value};
 
-	(void)failed;
+	/* A launcher that has gone is noticed by the end of its channel. */
+	if (channel_send(i->plan->channel, m, -1) < 0)
+		return;
 }
 
 /* Takes note of all children that changed. Returns false when the command has ended. */
@@ -206,25 +206,22 @@ static bool take_signals(struct init *i)
 			is_alive = reap(i) && is_alive;
 		else if (i->plan->has_own_group && is_from_terminal(&info))
 			report(i, CHANNEL_TERMINAL, (int)info.ssi_signo);
-		else if (!i->plan->has_own_group && info.ssi_signo < SIGNALS)
-			i->is_seen[info.ssi_signo] = true;
+		else if (!i->plan->has_own_group)
+			witness_see(&i->witness, info.ssi_signo, clock_monotonic_ns());
 	}
 	return is_alive;
 }
 
 /* The launcher has got a signal that may be meant for the command. */
-static void pass_on(struct init *i, uint32_t value)
+static void pass_on(struct init *i, const struct channel_message *m)
 {
-	uint32_t signal = value & ~CHANNEL_FROM_TERMINAL;
-	bool is_for_job = (value & CHANNEL_FROM_TERMINAL) != 0 || signal == SIGCONT;
+	uint32_t signal = m->value & ~CHANNEL_FROM_TERMINAL;
+	bool is_for_job = (m->value & CHANNEL_FROM_TERMINAL) != 0 || signal == SIGCONT;
 
-	if (signal == 0 || signal >= SIGNALS)
+	if (signal == 0 || signal >= WITNESS_SIGNALS)
 		return;
-	if (i->is_seen[signal]) {
-		i->is_seen[signal] = false;
-		if (getpgid(i->command) == getpgid(0))
-			return;
-	}
+	if (witness_match(&i->witness, signal, m->time_ns) && getpgid(i->command) == getpgid(0))
+		return;
 	/* What the terminal sends, and a job's continuation, is for all of its processes. */
 	if (i->plan->has_own_group && is_for_job)
 		kill(0, (int)signal);
@@ -262,7 +259,7 @@ static void supervise(struct init *i)
 		if (m.type == CHANNEL_SIGNAL) {
 			if (!take_signals(i))
 				return;
-			pass_on(i, m.value);
+			pass_on(i, &m);
 		}
 	}
 }
@@ -290,7 +287,8 @@ void init_process(const struct init_plan *plan)
 		_exit(EXIT_OWN_FAILURE);
 	sigfillset(&all);
 	i.signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (i.signal_fd < 0 || channel_send(plan->channel, CHANNEL_READY, 0, -1) < 0)
+	if (i.signal_fd < 0 ||
+	    channel_send(plan->channel, (struct channel_message){.type = CHANNEL_READY}, -1) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	wait_for(plan->channel, CHANNEL_START);
 	if (plan->has_own_group && setpgid(0, 0) < 0)

@@ -304,7 +304,7 @@ static int start_init(struct run *r)
 	r->supervisor.init = pid;
 	if (id_map_write(pid) < 0)
 		return -1;
-	return channel_send(ends[0], CHANNEL_GO, 0, -1);
+	return channel_send(ends[0], (struct channel_message){.type = CHANNEL_GO}, -1);
 }
 
 /* The TAP and what it can. Init tells itself why there is none. */

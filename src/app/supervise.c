@@ -24,11 +24,12 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "app/channel.h"
+#include "app/clock.h"
 #include "app/complain.h"
+#include "app/witness.h"
 
 enum {
 	COMMAND_GRACE_MS = 5000, /* from SIGTERM to SIGKILL, when the engine has died */
@@ -58,8 +59,9 @@ struct state {
 	struct supervisor *s;
 	struct terminal terminal;
 	enum phase phase;
-	int64_t deadline_ms; /* of the phase; INT64_MAX: none */
-	bool is_stopped;     /* the command */
+	int64_t deadline_ms;                /* of the phase; INT64_MAX: none */
+	bool is_stopped;                    /* the command */
+	uint64_t taken_ns[WITNESS_SIGNALS]; /* when each signal was taken last; 0: never */
 	bool has_status;
 	int status; /* the command's */
 	bool has_failed;
@@ -67,11 +69,7 @@ struct state {
 
 static int64_t now_ms(void)
 {
-	struct timespec t;
-
-	/* Cannot fail for this clock. */
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)(clock_monotonic_ns() / 1000000);
 }
 
 static void enter(struct state *st, enum phase phase, int max_ms)
@@ -113,9 +111,11 @@ static void terminal_restore(struct terminal *t, bool was_killed)
 	t->fd = -1;
 }
 
-static void tell_init(struct state *st, enum channel_type type, uint32_t value)
+static void tell_init(struct state *st, enum channel_type type, uint32_t value, uint64_t time_ns)
 {
-	if (st->s->channel >= 0 && channel_send(st->s->channel, type, value, -1) < 0)
+	struct channel_message m = {.type = type, .value = value, .time_ns = time_ns};
+
+	if (st->s->channel >= 0 && channel_send(st->s->channel, m, -1) < 0)
 		note("the sandbox does not listen: %s", strerror(errno));
 }
 
@@ -236,8 +236,8 @@ static void on_engine_end(struct state *st, int status)
 		enter(st, PHASE_OVER, NEVER_MS);
 		return;
 	}
-	tell_init(st, CHANNEL_SIGNAL, SIGTERM);
-	tell_init(st, CHANNEL_SIGNAL, SIGCONT);
+	tell_init(st, CHANNEL_SIGNAL, SIGTERM, CHANNEL_OWN);
+	tell_init(st, CHANNEL_SIGNAL, SIGCONT, CHANNEL_OWN);
 	enter(st, PHASE_TERMINATED, COMMAND_GRACE_MS);
 }
 
@@ -265,7 +265,7 @@ static bool is_request_to_end(uint32_t signal)
 static void return_terminal(struct state *st)
 {
 	if (st->s->has_own_group && st->terminal.fd >= 0 && tcgetpgrp(st->terminal.fd) == getpgrp())
-		tell_init(st, CHANNEL_FOREGROUND, 0);
+		tell_init(st, CHANNEL_FOREGROUND, 0, 0);
 }
 
 static bool is_stop(uint32_t signal)
@@ -274,9 +274,13 @@ static bool is_stop(uint32_t signal)
 }
 
 /* Passes a signal on. */
-static void on_signal(struct state *st, const struct signalfd_siginfo *info)
+static void on_signal(struct state *st, const struct signalfd_siginfo *info, uint64_t now_ns)
 {
 	uint32_t value = info->ssi_signo;
+	uint64_t *taken_ns = &st->taken_ns[value < WITNESS_SIGNALS ? value : 0];
+	uint64_t before_ns = *taken_ns;
+
+	*taken_ns = now_ns;
 
 	if (info->ssi_code == SI_KERNEL)
 		value |= CHANNEL_FROM_TERMINAL;
@@ -284,13 +288,14 @@ static void on_signal(struct state *st, const struct signalfd_siginfo *info)
 		st->is_stopped = false;
 		return_terminal(st);
 	}
-	tell_init(st, CHANNEL_SIGNAL, value);
+	tell_init(st, CHANNEL_SIGNAL, value, before_ns);
 }
 
 /* Returns the stop signal that has come last, if no SIGCONT has come since; or 0. */
 static uint32_t take_signals(struct state *st)
 {
 	struct signalfd_siginfo info;
+	uint64_t now_ns = clock_monotonic_ns(); /* not later than the signal is taken */
 	uint32_t stop = 0;
 
 	while (read(st->s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
@@ -302,12 +307,13 @@ static uint32_t take_signals(struct state *st)
 			if (is_request_to_end(info.ssi_signo))
 				begin_abort(st);
 		} else {
-			on_signal(st, &info);
+			on_signal(st, &info, now_ns);
 			if (is_stop(info.ssi_signo))
 				stop = info.ssi_signo;
 			else if (info.ssi_signo == SIGCONT)
 				stop = 0;
 		}
+		now_ns = clock_monotonic_ns();
 	}
 	return stop;
 }
@@ -354,7 +360,7 @@ static void follow_stop(struct state *st, int reported)
 	 * (an orphaned one, as that of a session's leader). So the command must go on too. */
 	st->is_stopped = false;
 	return_terminal(st);
-	tell_init(st, CHANNEL_SIGNAL, SIGCONT);
+	tell_init(st, CHANNEL_SIGNAL, SIGCONT, CHANNEL_OWN);
 }
 
 static int timeout_ms(const struct state *st)
@@ -396,7 +402,7 @@ int supervise(struct supervisor *s)
 {
 	struct state st = {.s = s, .deadline_ms = INT64_MAX, .terminal = terminal_save()};
 
-	tell_init(&st, CHANNEL_START, 0);
+	tell_init(&st, CHANNEL_START, 0, 0);
 	loop(&st);
 	relay_finish(&s->events, READER_GRACE_MS);
 	relay_finish(&s->messages, READER_GRACE_MS);

@@ -138,6 +138,19 @@ def child_named(pid, name):
     return None
 
 
+def settle(pids):
+    """Returns when all of these processes sleep and have no signal left to take."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        # Twice, as one of them may have been woken by another in between.
+        states = [status_of(pid) for pid in pids * 2]
+        if all(s["State"].startswith("S") and int(s["ShdPnd"], 16) == 0 for s in states):
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"processes do not come to rest: {states}")
+        os.sched_yield()
+
+
 def wait_for_end(pids):
     """Returns when none of the processes exists any more; those that never did count as ended."""
     poll = select.poll()
