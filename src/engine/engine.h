@@ -61,7 +61,8 @@ __attribute__((warn_unused_result)) int engine_new(const struct engine_config *c
     const struct sock_ops *sock_ops, void *sock_ctx, struct engine_counters *counters,
     uint64_t now_ns, struct engine **ret_engine);
 
-/* Resets every connection, reports each as FLOW_END_SHUTDOWN, and frees everything. NULL is allowed. */
+/* Ends every connection, by RST where the remote side has not got all from the guest, reports each as
+ * FLOW_END_SHUTDOWN, and frees everything. NULL is allowed. */
 void engine_free(struct engine *e, uint64_t now_ns);
 
 /* The port may have frames, or has room again. */

@@ -535,7 +535,12 @@ void tcp_table_reset_all(struct tcp_table *t, struct flow_world *w)
 	for (uint32_t i = 0; i < t->pool.made; i++) {
 		struct tcp_flow *f = (struct tcp_flow *)(void *)pool_at(&t->pool, i);
 
-		if (f->head.gen % 2 == 1)
-			tcp_flow_abort(t, w, f, FLOW_END_SHUTDOWN, true);
+		if (f->head.gen % 2 == 0)
+			continue;
+		/* What the guest has sent up to its FIN may still lie in the host's kernel, which would
+		 * throw it away with a reset. */
+		if (f->is_shut)
+			close_sock(w, f, false);
+		tcp_flow_abort(t, w, f, FLOW_END_SHUTDOWN, true);
 	}
 }

@@ -157,7 +157,7 @@ void tcp_table_link_gone(struct tcp_table *t, struct flow_world *w);
 /* Everything that the guest has sent, and its FIN, has been given to the remote side. */
 void tcp_flow_delivered(struct tcp_table *t, struct tcp_flow *f);
 
-/* Ends all flows: RST to both sides. */
+/* Ends all flows: RST to the guest, and to a remote side that has not got all from the guest. */
 void tcp_table_reset_all(struct tcp_table *t, struct flow_world *w);
 
 /* RST to the guest for a segment that belongs to no flow, or to a flow that answers so (RFC 9293
