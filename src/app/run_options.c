@@ -106,7 +106,7 @@ static const struct argp_option option_table[] = {
     {"keep-socket", KEY_KEEP_SOCKET, "PATH", 0,
 	"Let the command reach this Unix socket of the host; may be repeated", 0},
     {"keep-host-sockets", KEY_KEEP_HOST_SOCKETS, NULL, 0,
-	"Let the command reach all Unix sockets of the host", 0},
+	"Let the command reach all of them", 0},
     {0},
 };
 

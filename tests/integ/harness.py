@@ -28,13 +28,14 @@ GUEST_V6 = "fd42:6d73:62::2"
 # With addresses given, a test does not depend on the routes of the machine.
 WITH_ADDRESSES = ["--ipv4", GUEST_V4, "--ipv6", GUEST_V6]
 
-CLONE_NEWNS = 0x00020000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_REC, MS_PRIVATE, MS_BIND, MS_RDONLY, MS_REMOUNT = 0x4000, 1 << 18, 0x1000, 1, 32
 
 quote = shlex.quote
 _libc = ctypes.CDLL(None, use_errno=True)
 _directory = None
 sluice = None
+users = ["root", "user"]  # as whom tests run
 
 
 def _check(result, what):
@@ -239,10 +240,9 @@ def for_each_user(module_name):
     for name, case in list(vars(module).items()):
         if not (isinstance(case, type) and issubclass(case, Case)) or case is Case:
             continue
-        users = getattr(case, "users", ("root", "user"))
         delattr(module, name)
-        for user in users:
-            if user == "root" and not is_root():
+        for user in getattr(case, "users", ("root", "user")):
+            if user not in users or (user == "root" and not is_root()):
                 continue
             full = f"{name}As{user.capitalize()}"
             setattr(module, full, type(full, (case,), {"user": user, "__module__": module_name}))
@@ -267,10 +267,36 @@ def _make_place():
     os.chmod(sluice, 0o755)
 
 
-def main(module_name="__main__"):
+def _make_host(addresses):
+    """A network namespace of our own, with these addresses and a route for everything, all on lo."""
+    if is_root():
+        unshare(CLONE_NEWNET)
+    else:
+        uid, gid = os.getuid(), os.getgid()
+        unshare(CLONE_NEWUSER | CLONE_NEWNET)
+        for name, text in (("setgroups", "deny"), ("gid_map", f"0 {gid} 1"), ("uid_map", f"0 {uid} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as f:
+                f.write(text)
+        users.remove("user")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for address in addresses:
+        family = "-6" if ":" in address else "-4"
+        subprocess.run(["ip", family, "addr", "add", address, "dev", "lo"], check=True)
+    for family in ("-4", "-6"):
+        subprocess.run(["ip", family, "route", "add", "default", "dev", "lo"], check=True)
+    # Small buffers of the host's sockets, so that a little data fills them.
+    for name in ("tcp_wmem", "tcp_rmem"):
+        with open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as f:
+            f.write("4096 16384 65536")
+
+
+def main(module_name="__main__", network=None):
+    """network: the addresses of a host of our own; None: the machine itself is the host."""
     os.environ["LC_ALL"] = "C"
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     _make_place()
+    if network is not None:
+        _make_host(network)
     for_each_user(module_name)
     try:
         result = unittest.main(module=module_name, exit=False, verbosity=1).result

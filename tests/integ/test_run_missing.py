@@ -3,11 +3,16 @@
 """sluice run: what is missing or wrong is named in one sentence, with the remedy, and exit status 125."""
 import ctypes
 import os
+import pathlib
+import re
+import shlex
 import struct
 import subprocess
 
 import harness
 from harness import Case
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
 
 # System calls and their numbers on x86-64, for simulated kernels that refuse them.
 CLONE, MOUNT, IOCTL, PRCTL, SECCOMP = 56, 165, 16, 157, 317
@@ -231,6 +236,34 @@ class Options(Case):
         self.assert_message(harness.run([harness.sluice, "walk"], self.user), "no command walk",
                             "--help")
         self.assert_message(harness.run([harness.sluice], self.user), "which command", "--help")
+
+    def test_help_is_as_in_the_golden_files(self):
+        for args, name in ((["--help"], "sluice"), (["run", "--help"], "run")):
+            done = harness.run([harness.sluice, *args], self.user)
+            self.assertEqual(done.stdout, harness.read_file(TREE / f"tests/golden/help/{name}.txt"))
+
+    def test_the_man_page_has_all_options(self):
+        page = harness.read_file(TREE / "doc/sluice.1.scd")
+        text = harness.run([harness.sluice, "run", "--help"], self.user).stdout
+        options = re.findall(r"^ +(?:-.,? )?(--[a-z0-9-]+)", text, re.M)
+        self.assertGreater(len(options), 20)
+        for option in options:
+            self.assertIn(f"*{option}*", page)
+        for option in re.findall(r"^\*(--[a-z0-9-]+)\*", page, re.M):
+            if option != "--help":
+                self.assertIn(option, options)
+
+    def test_the_options_in_the_man_pages_examples_are_accepted(self):
+        page = harness.read_file(TREE / "doc/sluice.1.scd").split("# EXAMPLES")[1]
+        examples = re.findall(r"^\tsluice run (.*?)-- ", page, re.M)
+        self.assertGreater(len(examples), 4)
+        directory = harness.temporary_directory()
+        os.chmod(directory, 0o777)
+        for example in examples:
+            with self.subTest(example=example):
+                done = self.sluice("true", options=[*harness.WITH_ADDRESSES,
+                                                    *shlex.split(example)], cwd=directory)
+                self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_version_and_help(self):
         done = harness.run([harness.sluice, "--version"], self.user)
