@@ -82,6 +82,8 @@ static void read_some(struct sim_app *a)
 		a->received += n;
 		if (p->read_gap_ns > 0)
 			a->read_after_ns = a->sim->now_ns + p->read_gap_ns;
+		if (a->on_read)
+			a->on_read(a, n);
 		a->ops->read(a->stream, n);
 	}
 	if (!a->has_eof && !is_over(a) && a->ops->is_at_eof(a->stream)) {

@@ -69,6 +69,8 @@ struct sim_app {
 	bool has_reset; /* the other side has reset, or the connection was refused or timed out */
 	bool did_reset;
 	int error; /* errno that goes with has_reset */
+	/* n bytes have been read; may be NULL. */
+	void (*on_read)(struct sim_app *a, size_t n);
 	struct sim_timer read_timer;
 	struct sim_timer write_timer;
 	struct sim_timer close_timer;

@@ -96,7 +96,8 @@ uint32_t sim_host_fetch(struct sim_host *h, struct sim_event *ret_events, uint32
 			    (struct sim_event){.owner = s->owner, .events = events};
 	}
 	h->ready_count -= i;
-	memmove(h->ready, h->ready + i, h->ready_count * sizeof(*h->ready));
+	if (h->ready_count > 0)
+		memmove(h->ready, h->ready + i, h->ready_count * sizeof(*h->ready));
 	return count;
 }
 
@@ -458,8 +459,7 @@ static ssize_t tcp_peek(void *host, int sock, size_t off, const struct iovec *io
 	if (at < s->remote.urgent_at && s->remote.urgent_at < at + left)
 		left = s->remote.urgent_at - at;
 	/* Without an offset the kernel reads from the head, up to the mark. */
-	if (h->has_no_peek_offset && s->rx_base < s->remote.urgent_at &&
-	    s->remote.urgent_at <= at)
+	if (h->has_no_peek_offset && s->rx_base < s->remote.urgent_at && s->remote.urgent_at <= at)
 		left = 0;
 	for (size_t i = 0; i < iov_count && left > 0; i++) {
 		size_t take = iov[i].iov_len < left ? iov[i].iov_len : (size_t)left;
