@@ -8,12 +8,10 @@
  */
 #include "app/host_probe.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,50 +19,6 @@
 #include <unistd.h>
 
 #include "app/complain.h"
-#include "app/files.h"
-#include "app/guest_files.h"
-
-enum {
-	PROBE_PORT = 443,
-	RESOLV_CONF_MAX = 65536,
-};
-
-bool host_probe_has_route(int family)
-{
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(PROBE_PORT)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(PROBE_PORT)};
-	bool has_route;
-	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return false;
-	if (family == AF_INET)
-		has_route = inet_pton(AF_INET, "192.0.2.1", &v4.sin_addr) == 1 &&
-			    connect(fd, (const struct sockaddr *)&v4, sizeof(v4)) == 0;
-	else
-		has_route = inet_pton(AF_INET6, "2001:db8::1", &v6.sin6_addr) == 1 &&
-			    connect(fd, (const struct sockaddr *)&v6, sizeof(v6)) == 0;
-	close(fd);
-	return has_route;
-}
-
-uint32_t host_probe_resolvers(struct endpoint *out, uint32_t cap)
-{
-	char *text = malloc(RESOLV_CONF_MAX);
-	uint32_t skipped = 0;
-	uint32_t count = 0;
-
-	if (text != NULL && file_read("/etc/resolv.conf", text, RESOLV_CONF_MAX) >= 0)
-		count = guest_files_nameservers(text, out, cap, &skipped);
-	free(text);
-	if (skipped > 0)
-		note("%u of the host's nameservers are not used (too many, or with a zone)",
-		    skipped);
-	if (count > 0 || cap == 0)
-		return count;
-	out[0] = (struct endpoint){.addr = ip_addr_v4(INADDR_LOOPBACK), .port = DNS_PORT};
-	return 1;
-}
 
 /* Whether a descriptor leads out of the sandbox, and how to call it. */
 static const char *leak_name(int fd)

@@ -6,11 +6,10 @@
 #include "app/rules.h"
 
 #include <errno.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "app/complain.h"
+#include "host/facts.h"
 
 enum {
 	LINE_MAX_LEN = 512,
@@ -47,52 +46,13 @@ static int add_texts(struct policy_builder *b, const struct run_options *o)
 	return 0;
 }
 
-static int add_gateway(struct policy_builder *b, const struct netif_config *n)
+static int add_host(struct policy_builder *b, const struct netif_config *netif)
 {
-	int err = 0;
+	int err = host_add_to_policy(b, netif);
 
-	if (n->has_v4)
-		err |= policy_builder_add_host(b, &n->gateway_v4);
-	if (n->has_v6) {
-		err |= policy_builder_add_host(b, &n->gateway_v6);
-		err |= policy_builder_add_host(b, &n->gateway_ll);
-	}
-	return err ? complain("there is no memory for the rules") : 0;
-}
-
-static int add_interface(struct policy_builder *b, const struct sockaddr *address)
-{
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct ip_addr addr;
-
-	if (address == NULL)
-		return 0;
-	if (address->sa_family == AF_INET) {
-		memcpy(&v4, address, sizeof(v4));
-		addr = ip_addr_v4(ntohl(v4.sin_addr.s_addr));
-	} else if (address->sa_family == AF_INET6) {
-		memcpy(&v6, address, sizeof(v6));
-		memcpy(addr.b, &v6.sin6_addr, sizeof(addr.b));
-	} else {
-		return 0;
-	}
-	return policy_builder_add_host(b, &addr);
-}
-
-/* The host is not only behind the gateway, but at each address of its interfaces (threat N19). An
- * address that it gets later is not known here, and keeps the class that it has by itself. */
-static int add_interfaces(struct policy_builder *b)
-{
-	struct ifaddrs *list;
-	int err = 0;
-
-	if (getifaddrs(&list) < 0)
-		return complain("the host's addresses cannot be listed: %s", strerror(errno));
-	for (const struct ifaddrs *i = list; i != NULL && !err; i = i->ifa_next)
-		err = add_interface(b, i->ifa_addr);
-	freeifaddrs(list);
-	return err ? complain("there is no memory for the rules") : 0;
+	if (err == -ENOMEM)
+		return complain("there is no memory for the rules");
+	return err ? complain("the host's addresses cannot be listed: %s", strerror(-err)) : 0;
 }
 
 static void note_warnings(const struct policy *p)
@@ -113,7 +73,7 @@ int rules_compile(
 
 	if (!b)
 		return complain("there is no memory for the rules");
-	if (add_texts(b, o) == 0 && add_gateway(b, netif) == 0 && add_interfaces(b) == 0)
+	if (add_texts(b, o) == 0 && add_host(b, netif) == 0)
 		err = policy_builder_compile(b, ret_policy)
 			  ? complain("there is no memory for the rules")
 			  : 0;

@@ -47,6 +47,7 @@
 #include "app/sandbox.h"
 #include "app/stats.h"
 #include "app/supervise.h"
+#include "host/facts.h"
 
 enum {
 	RESOLV_CONF_MAX = 512,
@@ -86,9 +87,9 @@ static int plan_addresses(struct run *r)
 {
 	char error[ADDRESSING_ERROR_MAX];
 
-	r->options.addressing.has_route_v4 = host_probe_has_route(AF_INET);
-	r->options.addressing.has_route_v6 = host_probe_has_route(AF_INET6);
-	if (addressing_derive(&r->options.addressing, error, &r->config.netif) < 0)
+	r->options.settings.addressing.has_route_v4 = host_has_route(AF_INET);
+	r->options.settings.addressing.has_route_v6 = host_has_route(AF_INET6);
+	if (addressing_derive(&r->options.settings.addressing, error, &r->config.netif) < 0)
 		return complain("%s", error);
 	return 0;
 }
@@ -101,29 +102,16 @@ static int plan_policy(struct run *r)
 	return 0;
 }
 
-static void plan_limits(struct run *r)
+static void plan_resolvers(struct run *r)
 {
-	const struct run_options *o = &r->options;
 	struct engine_config *c = &r->config;
+	uint32_t skipped = 0;
 
-	if (o->has_tcp_limit)
-		c->tcp_limit = o->limits.tcp_limit;
-	if (o->has_tcp_keepalive)
-		c->tcp_keepalive_ns = o->limits.tcp_keepalive_ns;
-	if (o->has_tcp_idle)
-		c->tcp_idle_ns = o->limits.tcp_idle_ns;
-	if (o->has_udp_limit)
-		c->udp_limit = o->limits.udp_limit;
-	if (o->has_udp_idle)
-		c->udp_idle_ns = o->limits.udp_idle_ns;
-	if (o->has_dns_timeout)
-		c->dns_timeout_ns = o->limits.dns_timeout_ns;
-	if (o->nameserver_count > 0) {
-		memcpy(c->resolvers, o->nameservers, sizeof(c->resolvers));
-		c->resolver_count = o->nameserver_count;
-	} else {
-		c->resolver_count = host_probe_resolvers(c->resolvers, ENGINE_RESOLVERS_MAX);
-	}
+	if (c->resolver_count == 0)
+		c->resolver_count = host_resolvers(c->resolvers, ENGINE_RESOLVERS_MAX, &skipped);
+	if (skipped > 0)
+		note("%u of the host's nameservers are not used (too many, or with a zone)",
+		    skipped);
 }
 
 static int plan_files(struct run *r)
@@ -172,12 +160,12 @@ static void tell_plan(const struct run *r)
 
 static int plan(struct run *r)
 {
-	engine_config_defaults(&r->config);
+	r->config = r->options.settings.engine;
 	r->has_network = !is_without_network(&r->options);
 	if (r->has_network) {
 		if (plan_addresses(r) < 0 || plan_policy(r) < 0)
 			return -1;
-		plan_limits(r);
+		plan_resolvers(r);
 	}
 	if (plan_files(r) < 0)
 		return -1;

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The command line of `sluice run`. Options end where the command begins: what stands behind it belongs
- * to it, with or without "--". Numbers are decimal, without sign, within the range that the message
- * names; nothing is rounded, cut or ignored.
+ * to it, with or without "--".
  */
 #include "app/run_options.h"
 
 #include <argp.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/complain.h"
-#include "app/guest_files.h"
 
 enum {
 	KEY_NET = 0x100,
@@ -48,14 +45,7 @@ enum {
 	GROUP_DNS,
 	GROUP_WATCH,
 	GROUP_HOST,
-
-	SECONDS_MAX = 31536000, /* a year */
-	UDP_LIMIT_MAX = 1000000,
-	DNS_TIMEOUT_MAX_MS = 60000,
 };
-
-#define NS_PER_S  1000000000ULL
-#define NS_PER_MS 1000000ULL
 
 static const struct argp_option option_table[] = {
     {NULL, 0, NULL, 0, "What the command may reach:", GROUP_POLICY},
@@ -123,22 +113,6 @@ __attribute__((format(printf, 1, 2))) _Noreturn static void refuse(const char *f
 	exit(EXIT_OWN_FAILURE);
 }
 
-static uint64_t number(const char *option, const char *text, uint64_t min, uint64_t max)
-{
-	uint64_t v = 0;
-	size_t len = strlen(text);
-	bool is_good = len > 0 && len <= 12;
-
-	for (size_t i = 0; i < len && is_good; i++) {
-		is_good = text[i] >= '0' && text[i] <= '9';
-		v = v * 10 + (uint64_t)(text[i] - '0');
-	}
-	if (!is_good || v < min || v > max)
-		refuse("--%s %s is not possible; use a number from %" PRIu64 " to %" PRIu64, option,
-		    text, min, max);
-	return v;
-}
-
 static void add_string(struct string_list *list, const char *item)
 {
 	const char **items =
@@ -159,111 +133,22 @@ static enum policy_action action(const char *option, const char *text)
 	return POLICY_DENY;
 }
 
-static struct ip_addr address(const char *option, const char *text, bool is_v4)
+/* Options that are settings, by their name in the table. False: another one. */
+static bool parse_setting(int key, const char *arg, struct settings *s)
 {
-	struct ip_addr a;
+	char error[SETTINGS_ERROR_MAX];
 
-	if (ip_addr_parse(text, &a) < 0 || ip_addr_is_v4(&a) != is_v4)
-		refuse("--%s %s is not an %s address; use one like %s", option, text,
-		    is_v4 ? "IPv4" : "IPv6", is_v4 ? "100.96.0.2" : "fd42:6d73:62::2");
-	return a;
-}
+	for (const struct argp_option *o = option_table; o->name != NULL || o->group != 0; o++) {
+		int result = -ENOENT;
 
-static struct ip_prefix pool(const char *option, const char *text, bool is_v4, unsigned int max_len)
-{
-	struct ip_prefix p = {0};
-	int result = ip_prefix_parse(text, &p);
-
-	if (result == -EDOM)
-		refuse("--%s %s has bits set behind its prefix; use the first address of the "
-		       "pool",
-		    option, text);
-	if (result < 0 || ip_addr_is_v4(&p.addr) != is_v4 || p.len > max_len)
-		refuse("--%s %s is not possible; use an %s prefix of at most %u bits, like %s",
-		    option, text, is_v4 ? "IPv4" : "IPv6", max_len,
-		    is_v4 ? ADDRESSING_POOL_V4 : ADDRESSING_POOL_V6);
-	return p;
-}
-
-static void add_nameserver(struct run_options *o, const char *text)
-{
-	if (o->nameserver_count == ENGINE_RESOLVERS_MAX)
-		refuse("--dns-nameserver %s is one too many; at most %d can be used", text,
-		    ENGINE_RESOLVERS_MAX);
-	if (guest_files_parse_nameserver(text, &o->nameservers[o->nameserver_count]) < 0)
-		refuse("--dns-nameserver %s is not possible; use an address, with a port if "
-		       "need be: 192.0.2.53:5353 or [2001:db8::53]:5353",
-		    text);
-	o->nameserver_count++;
-}
-
-/* Options about addresses; false: another one. */
-static bool parse_address(int key, const char *arg, struct addressing *a)
-{
-	switch (key) {
-	case KEY_SLOT:
-		a->slot = (uint16_t)number("slot", arg, 0, ADDRESSING_SLOT_MAX);
-		return true;
-	case KEY_IPV4_POOL:
-		a->pool_v4 = pool("ipv4-pool", arg, true, ADDRESSING_V4_LEN);
-		return true;
-	case KEY_IPV6_POOL:
-		a->pool_v6 = pool("ipv6-pool", arg, false, ADDRESSING_V6_LEN);
-		return true;
-	case KEY_IPV4:
-		a->v4 = address("ipv4", arg, true);
-		return true;
-	case KEY_IPV6:
-		a->v6 = address("ipv6", arg, false);
-		return true;
-	case KEY_MAC:
-		if (mac_addr_parse(arg, &a->mac) < 0)
-			refuse(
-			    "--mac %s is not a MAC address; use one like 02:00:00:00:00:02", arg);
-		a->has_mac = true;
-		return true;
-	case KEY_MTU:
-		a->mtu = (uint16_t)number("mtu", arg, NETIF_MTU_MIN, NETIF_MTU_MAX);
-		return true;
-	default:
-		return false;
+		if (o->name != NULL && o->key == key && arg != NULL)
+			result = settings_set(s, o->name, arg, error);
+		if (result == 0)
+			return true;
+		if (result == -EINVAL)
+			refuse("%s", error);
 	}
-}
-
-/* Options about limits and times; false: another one. */
-static bool parse_limit(int key, const char *arg, struct run_options *o)
-{
-	switch (key) {
-	case KEY_MAX_CONNECTIONS:
-		o->limits.tcp_limit =
-		    (uint32_t)number("max-connections", arg, 1, ENGINE_TCP_LIMIT_MAX);
-		o->has_tcp_limit = true;
-		return true;
-	case KEY_TCP_KEEPALIVE:
-		o->limits.tcp_keepalive_ns =
-		    number("tcp-keepalive", arg, 0, SECONDS_MAX) * NS_PER_S;
-		o->has_tcp_keepalive = true;
-		return true;
-	case KEY_TCP_IDLE:
-		o->limits.tcp_idle_ns = number("tcp-idle", arg, 0, SECONDS_MAX) * NS_PER_S;
-		o->has_tcp_idle = true;
-		return true;
-	case KEY_MAX_UDP_FLOWS:
-		o->limits.udp_limit = (uint32_t)number("max-udp-flows", arg, 1, UDP_LIMIT_MAX);
-		o->has_udp_limit = true;
-		return true;
-	case KEY_UDP_IDLE:
-		o->limits.udp_idle_ns = number("udp-idle", arg, 1, SECONDS_MAX) * NS_PER_S;
-		o->has_udp_idle = true;
-		return true;
-	case KEY_DNS_QUERY_TIMEOUT:
-		o->limits.dns_timeout_ns =
-		    number("dns-query-timeout-ms", arg, 1, DNS_TIMEOUT_MAX_MS) * NS_PER_MS;
-		o->has_dns_timeout = true;
-		return true;
-	default:
-		return false;
-	}
+	return false;
 }
 
 static void set_default(
@@ -277,7 +162,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *o = state->input;
 
-	if (parse_address(key, arg, &o->addressing) || parse_limit(key, arg, o))
+	if (parse_setting(key, arg, &o->settings))
 		return 0;
 	switch (key) {
 	case KEY_NET:
@@ -291,9 +176,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NET_DEFAULT_INGRESS:
 		set_default(o, POLICY_INGRESS, "net-default-ingress", arg);
-		return 0;
-	case KEY_DNS_NAMESERVER:
-		add_nameserver(o, arg);
 		return 0;
 	case KEY_EVENTS:
 		o->events = arg;
@@ -337,7 +219,7 @@ static const struct argp parser = {
 
 void run_options_parse(int argc, char **argv, struct run_options *ret_options)
 {
-	struct run_options o = {.addressing = addressing_default()};
+	struct run_options o = {.settings = settings_default("--")};
 	error_t failed;
 
 	argp_err_exit_status = EXIT_OWN_FAILURE;

@@ -7,8 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "app/addressing.h"
-#include "engine/engine.h"
+#include "engine/settings.h"
 #include "policy/policy.h"
 
 /* A list of option values, in the order of the command line. */
@@ -24,21 +23,9 @@ struct run_options {
 	bool has_default[2];         /* --net-default-..., indexed by enum policy_direction */
 	enum policy_action defaults[2];
 
-	/* addresses; has_route_... are not filled in here */
-	struct addressing addressing;
-
-	/* limits and times, as in struct engine_config; those of has_... = false keep its defaults */
-	struct engine_config limits;
-	bool has_tcp_limit;
-	bool has_udp_limit;
-	bool has_tcp_keepalive;
-	bool has_tcp_idle;
-	bool has_udp_idle;
-	bool has_dns_timeout;
+	struct settings settings; /* addresses, limits, times, resolvers */
 
 	/* the rest */
-	struct endpoint nameservers[ENGINE_RESOLVERS_MAX]; /* --dns-nameserver */
-	uint32_t nameserver_count;
 	struct string_list keep_sockets; /* --keep-socket */
 	bool keeps_all_sockets;          /* --keep-host-sockets */
 	const char *events;              /* --events: path, "-" for standard error, NULL: none */

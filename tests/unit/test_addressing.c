@@ -2,7 +2,7 @@
 /* Addresses of a guest's link: rows A1 to A6 of the behaviours. */
 #include <errno.h>
 
-#include "app/addressing.h"
+#include "engine/addressing.h"
 #include "unit.h"
 
 static void assert_addr(const struct ip_addr *a, const char *text)
@@ -185,7 +185,7 @@ static void slots_outside_of_a_pool_are_refused(void **state)
 	assert_refused(&a, "slots 0 to 15");
 	a.pool_v6 = prefix("fd00::/64");
 	a.slot = 1;
-	assert_refused(&a, "--ipv6-pool fd00::/64");
+	assert_refused(&a, "ipv6-pool fd00::/64");
 	/* Large pools hold any slot. */
 	a.pool_v4 = prefix("64.0.0.0/2");
 	a.pool_v6 = prefix("2000::/3");

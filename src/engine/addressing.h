@@ -4,8 +4,8 @@
  * gateway, out of a slot number and two pools. Pure arithmetic; any number of guests may share a
  * slot, as each has a link of its own.
  */
-#ifndef SLUICE_APP_ADDRESSING_H
-#define SLUICE_APP_ADDRESSING_H
+#ifndef SLUICE_ENGINE_ADDRESSING_H
+#define SLUICE_ENGINE_ADDRESSING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +30,7 @@ struct ip_prefix {
 };
 
 struct addressing {
+	const char *name_prefix; /* before the names of settings in errors, as "--" */
 	uint16_t slot;
 	uint16_t mtu; /* NETIF_MTU_MIN .. NETIF_MTU_MAX */
 	struct ip_prefix pool_v4;
@@ -42,7 +43,7 @@ struct addressing {
 	bool has_route_v6;
 };
 
-/* Slot 0, the default pools and MTU, nothing given, no route. */
+/* Slot 0, the default pools and MTU, nothing given, no route, no prefix. */
 struct addressing addressing_default(void);
 
 /* Reads ADDRESS/LENGTH. 0; -EINVAL: no such text; -EDOM: bits are set behind the prefix. */
@@ -50,7 +51,7 @@ __attribute__((warn_unused_result)) int ip_prefix_parse(
     const char *text, struct ip_prefix *ret_prefix);
 
 /* Fills in all addresses and the MTU. 0, or -EINVAL with a sentence in error (without a full stop or
- * a program name) that names the option at fault. */
+ * a program name) that names the setting at fault. */
 __attribute__((warn_unused_result)) int addressing_derive(
     const struct addressing *a, char error[ADDRESSING_ERROR_MAX], struct netif_config *ret_config);
 

@@ -7,7 +7,7 @@
  * What is refused: pools too small for the slot, and addresses that cannot share a /30 or a /64 with
  * a gateway next to them.
  */
-#include "app/addressing.h"
+#include "engine/addressing.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@ enum {
 
 struct addressing addressing_default(void)
 {
-	struct addressing a = {.mtu = NETIF_MTU_DEFAULT};
+	struct addressing a = {.name_prefix = "", .mtu = NETIF_MTU_DEFAULT};
 	int failed = ip_prefix_parse(ADDRESSING_POOL_V4, &a.pool_v4);
 
 	failed |= ip_prefix_parse(ADDRESSING_POOL_V6, &a.pool_v6);
@@ -105,22 +105,24 @@ static int derive_v4(const struct addressing *a, char *error, struct netif_confi
 		ip_addr_format(&a->v4, text);
 		if (!is_usable(&a->v4))
 			return refuse(error,
-			    "--ipv4 %s is no address for a machine; use a unicast address", text);
+			    "%sipv4 %s is no address for a machine; use a unicast address",
+			    a->name_prefix, text);
 		if (guest % 4 != 2) {
 			return refuse(error,
-			    "--ipv4 %s has no room for its gateway, the address before it, in one "
+			    "%sipv4 %s has no room for its gateway, the address before it, in one "
 			    "/30; "
 			    "use an address whose last number is 2 more than a multiple of 4",
-			    text);
+			    a->name_prefix, text);
 		}
 	} else {
 		uint64_t room = 1ULL << (ADDRESSING_V4_LEN - a->pool_v4.len);
 
 		if (a->slot >= room) {
 			return refuse(error,
-			    "--slot %u is outside of --ipv4-pool %s/%u (slots 0 to %llu); "
+			    "%sslot %u is outside of %sipv4-pool %s/%u (slots 0 to %llu); "
 			    "use a larger pool or a smaller slot",
-			    a->slot, ip_addr_format(&a->pool_v4.addr, text), a->pool_v4.len,
+			    a->name_prefix, a->slot, a->name_prefix,
+			    ip_addr_format(&a->pool_v4.addr, text), a->pool_v4.len,
 			    (unsigned long long)room - 1);
 		}
 		guest = ip_addr_to_v4(&a->pool_v4.addr) + 4U * a->slot + 2;
@@ -129,8 +131,8 @@ static int derive_v4(const struct addressing *a, char *error, struct netif_confi
 	c->guest_v4 = ip_addr_v4(guest);
 	if (!is_usable(&c->guest_v4))
 		return refuse(error,
-		    "--ipv4-pool %s/%u has no addresses for machines; use a unicast pool",
-		    ip_addr_format(&a->pool_v4.addr, text), a->pool_v4.len);
+		    "%sipv4-pool %s/%u has no addresses for machines; use a unicast pool",
+		    a->name_prefix, ip_addr_format(&a->pool_v4.addr, text), a->pool_v4.len);
 	c->gateway_v4 = ip_addr_v4(guest - 1);
 	return 0;
 }
@@ -148,9 +150,9 @@ static int derive_v6(const struct addressing *a, char *error, struct netif_confi
 		if (!is_usable(&a->v6) || memcmp(id, gateway_id, 8) == 0 ||
 		    memcmp(id, anycast_id, 8) == 0) {
 			return refuse(error,
-			    "--ipv6 %s cannot be the guest's; use a global or unique local address "
+			    "%sipv6 %s cannot be the guest's; use a global or unique local address "
 			    "whose last 64 bits are not 0 and not 1 (the gateway)",
-			    ip_addr_format(&a->v6, text));
+			    a->name_prefix, ip_addr_format(&a->v6, text));
 		}
 		net = a->v6;
 		c->guest_v6 = a->v6;
@@ -159,9 +161,10 @@ static int derive_v6(const struct addressing *a, char *error, struct netif_confi
 
 		if (free_bits < 16 && a->slot >> free_bits != 0) {
 			return refuse(error,
-			    "--slot %u is outside of --ipv6-pool %s/%u (slots 0 to %u); "
+			    "%sslot %u is outside of %sipv6-pool %s/%u (slots 0 to %u); "
 			    "use a larger pool or a smaller slot",
-			    a->slot, ip_addr_format(&a->pool_v6.addr, text), a->pool_v6.len,
+			    a->name_prefix, a->slot, a->name_prefix,
+			    ip_addr_format(&a->pool_v6.addr, text), a->pool_v6.len,
 			    (1U << free_bits) - 1);
 		}
 		net = a->pool_v6.addr;
@@ -172,8 +175,8 @@ static int derive_v6(const struct addressing *a, char *error, struct netif_confi
 	}
 	if (!is_usable(&c->guest_v6))
 		return refuse(error,
-		    "--ipv6-pool %s/%u has no addresses for machines; use a unicast pool",
-		    ip_addr_format(&a->pool_v6.addr, text), a->pool_v6.len);
+		    "%sipv6-pool %s/%u has no addresses for machines; use a unicast pool",
+		    a->name_prefix, ip_addr_format(&a->pool_v6.addr, text), a->pool_v6.len);
 	memset(net.b + 8, 0, 8);
 	net.b[15] = 1;
 	c->gateway_v6 = net;
@@ -210,8 +213,8 @@ int addressing_derive(
 		char text[MAC_TEXT_MAX];
 
 		return refuse(error,
-		    "--mac %s cannot be the guest's; use a unicast MAC that is not the gateway's",
-		    mac_addr_format(&c.guest_mac, text));
+		    "%smac %s cannot be the guest's; use a unicast MAC that is not the gateway's",
+		    a->name_prefix, mac_addr_format(&c.guest_mac, text));
 	}
 	c.gateway_ll = link_local(&c.gateway_mac);
 	if ((!ip_addr_is_unset(&a->v4) || a->has_route_v4) && derive_v4(a, error, &c) < 0)

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings by name; see settings.h. Tests: unit/test_settings.c. */
+#include "engine/settings.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "names/nameserver.h"
+
+enum {
+	SECONDS_MAX = 31536000, /* a year */
+	DNS_TIMEOUT_MAX_MS = 60000,
+	DIGITS_MAX = 12,
+};
+
+#define NS_PER_S  1000000000ULL
+#define NS_PER_MS 1000000ULL
+
+/* One call of settings_set(). */
+struct setting {
+	struct settings *all;
+	const char *name;
+	const char *value;
+	char *error;
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(
+    const struct setting *s, const char *format, ...)
+{
+	int len = snprintf(s->error, SETTINGS_ERROR_MAX, "%s%s %.100s ",
+	    s->all->addressing.name_prefix, s->name, s->value);
+	va_list args;
+
+	va_start(args, format);
+	if (len >= 0 && len < SETTINGS_ERROR_MAX)
+		(void)vsnprintf(s->error + len, SETTINGS_ERROR_MAX - (size_t)len, format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int number(const struct setting *s, uint64_t min, uint64_t max, uint64_t *ret_number)
+{
+	size_t len = strlen(s->value);
+	bool is_good = len > 0 && len <= DIGITS_MAX;
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < len && is_good; i++) {
+		is_good = s->value[i] >= '0' && s->value[i] <= '9';
+		v = v * 10 + (uint64_t)(s->value[i] - '0');
+	}
+	if (!is_good || v < min || v > max)
+		return refuse(
+		    s, "is not possible; use a number from %" PRIu64 " to %" PRIu64, min, max);
+	*ret_number = v;
+	return 0;
+}
+
+static int number16(const struct setting *s, uint16_t min, uint16_t max, uint16_t *ret_number)
+{
+	uint64_t v = 0;
+	int err = number(s, min, max, &v);
+
+	if (!err)
+		*ret_number = (uint16_t)v;
+	return err;
+}
+
+static int number32(const struct setting *s, uint32_t min, uint32_t max, uint32_t *ret_number)
+{
+	uint64_t v = 0;
+	int err = number(s, min, max, &v);
+
+	if (!err)
+		*ret_number = (uint32_t)v;
+	return err;
+}
+
+static int duration(
+    const struct setting *s, uint64_t min, uint64_t max, uint64_t unit_ns, uint64_t *ret_ns)
+{
+	uint64_t v = 0;
+	int err = number(s, min, max, &v);
+
+	if (!err)
+		*ret_ns = v * unit_ns;
+	return err;
+}
+
+static int address(const struct setting *s, bool is_v4, struct ip_addr *ret_addr)
+{
+	struct ip_addr a;
+
+	if (ip_addr_parse(s->value, &a) < 0 || ip_addr_is_v4(&a) != is_v4)
+		return refuse(s, "is not an %s address; use one like %s", is_v4 ? "IPv4" : "IPv6",
+		    is_v4 ? "100.96.0.2" : "fd42:6d73:62::2");
+	*ret_addr = a;
+	return 0;
+}
+
+static int pool(const struct setting *s, bool is_v4, struct ip_prefix *ret_prefix)
+{
+	unsigned int max_len = is_v4 ? ADDRESSING_V4_LEN : ADDRESSING_V6_LEN;
+	struct ip_prefix p = {0};
+	int result = ip_prefix_parse(s->value, &p);
+
+	if (result == -EDOM)
+		return refuse(
+		    s, "has bits set behind its prefix; use the first address of the pool");
+	if (result < 0 || ip_addr_is_v4(&p.addr) != is_v4 || p.len > max_len)
+		return refuse(s, "is not possible; use an %s prefix of at most %u bits, like %s",
+		    is_v4 ? "IPv4" : "IPv6", max_len,
+		    is_v4 ? ADDRESSING_POOL_V4 : ADDRESSING_POOL_V6);
+	*ret_prefix = p;
+	return 0;
+}
+
+/* ---- one function per setting ---- */
+
+static int set_slot(const struct setting *s)
+{
+	return number16(s, 0, ADDRESSING_SLOT_MAX, &s->all->addressing.slot);
+}
+
+static int set_ipv4_pool(const struct setting *s)
+{
+	return pool(s, true, &s->all->addressing.pool_v4);
+}
+
+static int set_ipv6_pool(const struct setting *s)
+{
+	return pool(s, false, &s->all->addressing.pool_v6);
+}
+
+static int set_ipv4(const struct setting *s)
+{
+	return address(s, true, &s->all->addressing.v4);
+}
+
+static int set_ipv6(const struct setting *s)
+{
+	return address(s, false, &s->all->addressing.v6);
+}
+
+static int set_mac(const struct setting *s)
+{
+	if (mac_addr_parse(s->value, &s->all->addressing.mac) < 0)
+		return refuse(s, "is not a MAC address; use one like 02:00:00:00:00:02");
+	s->all->addressing.has_mac = true;
+	return 0;
+}
+
+static int set_mtu(const struct setting *s)
+{
+	return number16(s, NETIF_MTU_MIN, NETIF_MTU_MAX, &s->all->addressing.mtu);
+}
+
+static int set_max_connections(const struct setting *s)
+{
+	return number32(s, 1, ENGINE_TCP_LIMIT_MAX, &s->all->engine.tcp_limit);
+}
+
+static int set_tcp_keepalive(const struct setting *s)
+{
+	return duration(s, 0, SECONDS_MAX, NS_PER_S, &s->all->engine.tcp_keepalive_ns);
+}
+
+static int set_tcp_idle(const struct setting *s)
+{
+	return duration(s, 0, SECONDS_MAX, NS_PER_S, &s->all->engine.tcp_idle_ns);
+}
+
+static int set_max_udp_flows(const struct setting *s)
+{
+	return number32(s, 1, ENGINE_UDP_LIMIT_MAX, &s->all->engine.udp_limit);
+}
+
+static int set_udp_idle(const struct setting *s)
+{
+	return duration(s, 1, SECONDS_MAX, NS_PER_S, &s->all->engine.udp_idle_ns);
+}
+
+static int add_nameserver(const struct setting *s)
+{
+	struct engine_config *e = &s->all->engine;
+
+	if (e->resolver_count == ENGINE_RESOLVERS_MAX)
+		return refuse(s, "is one too many; at most %d can be used", ENGINE_RESOLVERS_MAX);
+	if (nameserver_parse(s->value, &e->resolvers[e->resolver_count]) < 0)
+		return refuse(s, "is not possible; use an address, with a port if need be: "
+				 "192.0.2.53:5353 or [2001:db8::53]:5353");
+	e->resolver_count++;
+	return 0;
+}
+
+static int set_dns_timeout(const struct setting *s)
+{
+	return duration(s, 1, DNS_TIMEOUT_MAX_MS, NS_PER_MS, &s->all->engine.dns_timeout_ns);
+}
+
+static const struct {
+	const char *name;
+	int (*set)(const struct setting *s);
+} table[] = {
+    {"slot", set_slot},
+    {"ipv4-pool", set_ipv4_pool},
+    {"ipv6-pool", set_ipv6_pool},
+    {"ipv4", set_ipv4},
+    {"ipv6", set_ipv6},
+    {"mac", set_mac},
+    {"mtu", set_mtu},
+    {"max-connections", set_max_connections},
+    {"tcp-keepalive", set_tcp_keepalive},
+    {"tcp-idle", set_tcp_idle},
+    {"max-udp-flows", set_max_udp_flows},
+    {"udp-idle", set_udp_idle},
+    {"dns-nameserver", add_nameserver},
+    {"dns-query-timeout-ms", set_dns_timeout},
+};
+
+struct settings settings_default(const char *name_prefix)
+{
+	struct settings s = {.addressing = addressing_default()};
+
+	engine_config_defaults(&s.engine);
+	s.addressing.name_prefix = name_prefix;
+	return s;
+}
+
+int settings_set(
+    struct settings *s, const char *name, const char *value, char error[SETTINGS_ERROR_MAX])
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct setting one = {
+		    .all = s, .name = table[i].name, .value = value, .error = error};
+
+		if (strcmp(table[i].name, name) == 0)
+			return table[i].set(&one);
+	}
+	return -ENOENT;
+}
+
+const char *settings_name(size_t index)
+{
+	return index < sizeof(table) / sizeof(table[0]) ? table[index].name : NULL;
+}
