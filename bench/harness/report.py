@@ -131,7 +131,7 @@ def retransmissions(record, place):
 
 
 def engine_retransmissions(record):
-    return sum(v for k, v in record.get("stats", {}).items() if "retrans" in k)
+    return record.get("stats", {}).get("tcp_retransmits", 0)
 
 
 def device_drops(record):
