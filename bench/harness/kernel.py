@@ -3,6 +3,7 @@
 
 import os
 import platform
+import resource
 import time
 
 CPU0 = "/sys/devices/system/cpu/cpu0"
@@ -165,6 +166,7 @@ def machine():
         "memory_mib": int(memory) // 1024,
         "kernel": platform.release(),
         "load_average": os.getloadavg(),
+        "file_limit": resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     }
     for name in SETTINGS:
         out[name] = read_or("/proc/sys/" + name.replace(".", "/"), "unknown").replace("\t", " ")

@@ -3,6 +3,7 @@
 
 import json
 import re
+import select
 import subprocess
 import time
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from .world import SERVER_ADDRESSES, BenchError, check
 CLIENT_GRACE_S = 30        # after which a client is ended; it gives up by itself before
 UDP_SIZE = 1472            # an Ethernet frame of 1500 bytes
 UDP_SEGMENTS = 44          # of UDP_SIZE in one message of at most 64 KiB
+CROWD_PATIENCE_S = 60      # until all idle connections stand
 IDLE_SETTLE_S = 5          # until the guest's kernel has ended its own start-up traffic
 TOPICS = ("tcp", "both", "latency", "udp", "idle", "start")
 
@@ -32,7 +34,7 @@ def cells(options):
     out += [{"topic": "udp", **common, "direction": direction, "segments": segments}
             for segments in (0, UDP_SEGMENTS) for direction in ("up", "down")]
     out += [{"topic": "idle", **common}, {"topic": "start", **common}]
-    return [c for c in out if c["topic"] in options.only]
+    return [c for c in out if c["topic"] in options.only and options.match in cell_name(c)]
 
 
 def cell_name(cell):
@@ -217,9 +219,10 @@ class Bench:
             crowd = self.world.client(guest.namespace, "conns", "--count", count, "--addresses",
                                       SERVER_ADDRESSES, cpu=cpu, stdin=subprocess.PIPE)
             try:
-                if crowd.popen.stdout.readline() != "ready\n":
-                    crowd.popen.wait(CLIENT_GRACE_S)
-                    values["crowd_error"] = f"{count} connections: {crowd.last_words()}"
+                # At its end the client closes its output, too; then there is no line.
+                told, _, _ = select.select([crowd.popen.stdout], [], [], CROWD_PATIENCE_S)
+                if not told or crowd.popen.stdout.readline() != "ready\n":
+                    values["crowd_error"] = f"{count} connections at once cannot be opened"
                     return
                 time.sleep(min(2, self.options.idle_seconds))
                 values["memory_crowd"] = self._memory(guest)

@@ -408,7 +408,8 @@ def _about(data):
         f"- Machine: {kind}, {m['cpu']}, {m['processors']} processors (siblings of the first: "
         f"{m['siblings']}), governor {m['governor']}, {m['memory_mib']} MiB, Linux {m['kernel']}",
         f"- tcp_rmem {m['net.ipv4.tcp_rmem']}, tcp_wmem {m['net.ipv4.tcp_wmem']}, rmem_max "
-        f"{m['net.core.rmem_max']}, wmem_max {m['net.core.wmem_max']}",
+        f"{m['net.core.rmem_max']}, wmem_max {m['net.core.wmem_max']}, RLIMIT_NOFILE "
+        f"{m['file_limit']}",
     ]
     lines += [f"- {t['name']}: {t['version']}: `{t['options']}`" for t in data["tools"]]
     busy = [r["busy_before"] for r in data["records"] if "busy_before" in r]
