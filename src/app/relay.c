@@ -45,6 +45,8 @@ struct pollfd relay_pollfd(const struct relay *r)
 
 static void forget(struct relay *r, size_t len)
 {
+	if (len == 0)
+		return; /* there may be no buffer yet */
 	memmove(r->buf, r->buf + len, r->len - len);
 	r->len -= len;
 	r->ready -= len;

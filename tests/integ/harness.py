@@ -57,6 +57,12 @@ def is_root():
     return os.geteuid() == 0
 
 
+def is_sanitized():
+    """Whether the program was built with AddressSanitizer, which needs things that a test takes away."""
+    with open(sluice, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 def temporary_directory():
     """A directory that every user can enter, removed at the end."""
     path = tempfile.mkdtemp(prefix="sluice-test-", dir=_directory)
