@@ -214,3 +214,21 @@ bool sim_pattern_check(uint32_t seed, uint64_t off, const void *bytes, size_t le
 	}
 	return true;
 }
+
+void **sim_ports_at(struct sim_ports *m, uint16_t port)
+{
+	void ***page = &m->pages[port >> 8];
+
+	if (!*page)
+		*page = sim_alloc(256 * sizeof(void *));
+	return &(*page)[port & 0xff];
+}
+
+void sim_ports_fini(struct sim_ports *m, bool has_values)
+{
+	for (int i = 0; i < 256; i++) {
+		for (int k = 0; m->pages[i] && has_values && k < 256; k++)
+			free(m->pages[i][k]);
+		free(m->pages[i]);
+	}
+}

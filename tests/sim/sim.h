@@ -77,4 +77,14 @@ bool sim_pattern_check(uint32_t seed, uint64_t off, const void *bytes, size_t le
 void *sim_alloc(size_t len);
 extern bool sim_is_allocating;
 
+/* Something for each of the 65536 ports, in pages that are made when they are first asked for. */
+struct sim_ports {
+	void **pages[256];
+};
+
+/* Where the pointer for a port is; NULL at first. */
+void **sim_ports_at(struct sim_ports *m, uint16_t port);
+/* Frees the pages, and where has_values what the pointers point to. */
+void sim_ports_fini(struct sim_ports *m, bool has_values);
+
 #endif

@@ -5,14 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	PORTS = 65536,
-};
-
 void sim_guest_init(struct sim_guest *g, struct sim *sim)
 {
 	*g = (struct sim_guest){.sim = sim};
-	g->by_port = sim_alloc(PORTS * sizeof(*g->by_port));
 }
 
 void sim_guest_fini(struct sim_guest *g)
@@ -22,7 +17,7 @@ void sim_guest_fini(struct sim_guest *g)
 		free(g->conns[i]);
 	}
 	free(g->conns);
-	free(g->by_port);
+	sim_ports_fini(&g->by_port, false);
 }
 
 struct sim_packet sim_guest_packet(
@@ -76,7 +71,7 @@ struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_conf
 	c->port = port;
 	sim_app_init(&c->app, g->sim, plan, &sim_tcp_stream_ops, c);
 	g->conns[g->count++] = c;
-	g->by_port[port] = g->count;
+	*sim_ports_at(&g->by_port, port) = c;
 	sim_tcp_start(c);
 	return c;
 }
@@ -101,10 +96,9 @@ static void answer_reset(struct sim_guest *g, const struct sim_packet *p)
 	g->send(g->ctx, sim_build_tcp(&r, 0, 0, 0, false));
 }
 
-static struct sim_tcp *find(const struct sim_guest *g, const struct sim_packet *p)
+static struct sim_tcp *find(struct sim_guest *g, const struct sim_packet *p)
 {
-	uint32_t i = g->by_port[p->dst_port];
-	struct sim_tcp *c = i > 0 ? g->conns[i - 1] : NULL;
+	struct sim_tcp *c = *sim_ports_at(&g->by_port, p->dst_port);
 
 	if (!c || c->state == SIM_TCP_CLOSED || c->remote_port != p->src_port ||
 	    !ip_addr_eq(&c->remote, &p->src))

@@ -111,7 +111,7 @@ struct sim_guest {
 	struct sim_tcp **conns;
 	uint32_t count;
 	uint32_t cap;
-	uint32_t *by_port; /* index + 1 of the newest connection from a port */
+	struct sim_ports by_port; /* the newest connection from a port */
 
 	void (*send)(void *ctx, struct sim_frame *f); /* takes the frame over */
 	/* Packets of no connection of TCP. */

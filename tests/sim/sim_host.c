@@ -421,7 +421,8 @@ static ssize_t tcp_send(void *host, int sock, const struct iovec *iov, size_t io
 	for (size_t i = 0; i < iov_count; i++) {
 		size_t take = iov[i].iov_len < room ? iov[i].iov_len : (size_t)room;
 
-		if (!sim_pattern_check(s->remote.from_seed, s->tx_total, iov[i].iov_base, take))
+		if (!h->is_unchecked &&
+		    !sim_pattern_check(s->remote.from_seed, s->tx_total, iov[i].iov_base, take))
 			sim_fail(h->sim, "host: socket %d: wrong bytes from the guest at %llu",
 			    sock, (unsigned long long)s->tx_total);
 		s->tx_total += take;

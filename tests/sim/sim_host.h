@@ -153,6 +153,7 @@ struct sim_host {
 	bool
 	    has_no_peek_offset; /* as kernels before 6.9: a peek behind the end looks like -EAGAIN */
 	bool has_no_ping;       /* ping sockets are forbidden */
+	bool is_unchecked;      /* what the guest sends is not the pattern of its stream */
 
 	uint64_t calls[SIM_OP_COUNT];
 	enum sim_op fail_op; /* the fail_nth call (from 1) of this returns -fail_error */

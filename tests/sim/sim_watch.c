@@ -12,6 +12,7 @@
 struct sim_watch {
 	struct ip_addr remote;
 	uint16_t remote_port;
+	uint8_t family;
 	bool is_known;  /* a SYN-ACK was seen */
 	bool has_acked; /* edge and ack hold */
 	bool has_fin;
@@ -20,11 +21,6 @@ struct sim_watch {
 	uint32_t ack;
 	uint32_t edge;
 };
-
-struct sim_watch *sim_watch_new(void)
-{
-	return sim_alloc(65536 * sizeof(struct sim_watch));
-}
 
 static bool is_before(uint32_t a, uint32_t b)
 {
@@ -49,6 +45,7 @@ static void watch_synack(struct sim_world *w, struct sim_watch *t, const struct 
 	*t = (struct sim_watch){
 	    .remote = p->src,
 	    .remote_port = p->src_port,
+	    .family = p->family,
 	    .is_known = true,
 	    .has_acked = true,
 	    .shift = p->wscale >= 0 ? (uint8_t)p->wscale : 0,
@@ -75,14 +72,19 @@ static void watch_window(struct sim_world *w, struct sim_watch *t, const struct 
 
 static void watch_tcp(struct sim_world *w, const struct sim_packet *p)
 {
-	struct sim_watch *t = &w->watches[p->dst_port];
+	void **slot = sim_ports_at(&w->watches, p->dst_port);
+	struct sim_watch *t;
 	uint32_t end = p->seq + p->payload_len + ((p->flags & SIM_FIN) != 0);
 
+	if (!*slot)
+		*slot = sim_alloc(sizeof(*t));
+	t = *slot;
 	if ((p->flags & SIM_SYN) != 0) {
 		watch_synack(w, t, p);
 		return;
 	}
-	if (!t->is_known || t->remote_port != p->src_port || (p->flags & SIM_RST) != 0)
+	if (!t->is_known || t->remote_port != p->src_port || t->family != p->family ||
+	    !ip_addr_eq(&t->remote, &p->src) || (p->flags & SIM_RST) != 0)
 		return;
 	watch_window(w, t, p);
 	if (p->payload_len == 0 && (p->flags & SIM_FIN) == 0)

@@ -159,17 +159,17 @@ static void on_poll(void *arg)
 static bool find_remote(void *ctx, const struct endpoint *to, struct sim_remote *ret_remote)
 {
 	struct sim_world *w = ctx;
+	const struct sim_remote *r = *sim_ports_at(&w->remotes, to->port);
 
-	if (!w->remotes[to->port])
+	if (!r)
 		return false;
-	*ret_remote = *w->remotes[to->port];
+	*ret_remote = *r;
 	return true;
 }
 
 static void check_bytes(struct sim_world *w, const struct engine_event *e)
 {
-	uint32_t i = w->guest.by_port[e->guest.port];
-	struct sim_tcp *c = i > 0 ? w->guest.conns[i - 1] : NULL;
+	struct sim_tcp *c = *sim_ports_at(&w->guest.by_port, e->guest.port);
 	struct sim_sock *s = c ? sim_world_sock(w, c) : NULL;
 
 	if (!s || e->end != FLOW_END_CLOSED || c->remote_port != e->remote.port)
@@ -250,6 +250,9 @@ static void init_engine(struct sim_world *w)
 		e.udp_limit = c->udp_limit;
 	if (c->udp_idle_ns > 0)
 		e.udp_idle_ns = c->udp_idle_ns;
+	for (uint32_t i = 0; i < c->resolver_count; i++)
+		e.resolvers[i] = (struct endpoint){.addr = ip_addr_v4(0x09090900 + i), .port = 53};
+	e.resolver_count = c->resolver_count;
 	e.on_event = on_event;
 	e.event_ctx = w;
 	if (engine_new(
@@ -265,8 +268,6 @@ void sim_world_init(struct sim_world *w, const struct sim_config *cfg)
 	init_netif(w);
 	w->is_lossless = !sim_impair_is_lossy(&cfg->tx) && !sim_impair_is_lossy(&cfg->rx) &&
 			 !cfg->has_checks_off;
-	w->remotes = sim_alloc(SIM_REMOTES_MAX * sizeof(struct sim_remote *));
-	w->watches = sim_watch_new();
 	w->next_port = GUEST_PORT_FIRST;
 	w->next_remote = SIM_PORT_FIRST;
 	w->turn_ns = SIM_NEVER;
@@ -311,18 +312,18 @@ void sim_world_fini(struct sim_world *w)
 	sim_host_fini(&w->host);
 	sim_nic_fini(&w->nic);
 	sim_queue_clear(&w->waiting);
-	for (uint32_t i = 0; i < SIM_REMOTES_MAX; i++)
-		free(w->remotes[i]);
-	free(w->remotes);
-	free(w->watches);
+	sim_ports_fini(&w->remotes, true);
+	sim_ports_fini(&w->watches, true);
 	sim_fini(&w->sim);
 }
 
 void sim_world_serve(struct sim_world *w, uint16_t port, const struct sim_remote *remote)
 {
-	if (!w->remotes[port])
-		w->remotes[port] = sim_alloc(sizeof(*remote));
-	*w->remotes[port] = *remote;
+	void **slot = sim_ports_at(&w->remotes, port);
+
+	if (!*slot)
+		*slot = sim_alloc(sizeof(*remote));
+	memcpy(*slot, remote, sizeof(*remote));
 }
 
 struct sim_tcp *sim_world_connect(struct sim_world *w, const struct sim_conn_spec *spec)

@@ -24,7 +24,6 @@
 #include "sim_nic.h"
 
 enum {
-	SIM_REMOTES_MAX = 65536,
 	SIM_PORT_FIRST = 10000, /* of the remote sides of sim_world_connect() */
 };
 
@@ -58,6 +57,7 @@ struct sim_config {
 	uint32_t udp_limit;
 	uint64_t udp_idle_ns;
 	bool has_no_v6;
+	uint32_t resolver_count;
 };
 
 /* An ordinary world: MTU 1500, a frame device with all offloads. */
@@ -74,8 +74,6 @@ struct sim_conn_spec {
 /* A connection with both programs idle: nothing sent, closed when the other side closes. */
 struct sim_conn_spec sim_conn_defaults(const struct sim_config *cfg, uint8_t family);
 
-struct sim_watch; /* what the engine has told the guest about one connection */
-
 struct sim_world {
 	struct sim sim;
 	struct sim_config cfg;
@@ -90,8 +88,8 @@ struct sim_world {
 	struct policy policy;
 	struct engine *engine;
 	struct engine_counters counters;
-	struct sim_watch *watches;   /* by the guest's port */
-	struct sim_remote **remotes; /* by the remote side's port; NULL: silent */
+	struct sim_ports watches; /* struct sim_watch, by the guest's port */
+	struct sim_ports remotes; /* struct sim_remote, by the remote side's port; NULL: silent */
 	uint16_t next_port;
 	uint16_t next_remote;
 
@@ -149,7 +147,6 @@ void sim_check_engine(struct sim_world *w);
 
 /* ---- sim_watch.c ---- */
 
-struct sim_watch *sim_watch_new(void);
 /* A frame that the engine has committed. */
 void sim_watch_frame(struct sim_world *w, const struct sim_frame *f);
 
