@@ -95,8 +95,7 @@ static const struct argp_option option_table[] = {
     {NULL, 0, NULL, 0, "The host's services:", GROUP_HOST},
     {"keep-socket", KEY_KEEP_SOCKET, "PATH", 0,
 	"Let the command reach this Unix socket of the host; may be repeated", 0},
-    {"keep-host-sockets", KEY_KEEP_HOST_SOCKETS, NULL, 0,
-	"Let the command reach all of them", 0},
+    {"keep-host-sockets", KEY_KEEP_HOST_SOCKETS, NULL, 0, "Let the command reach all of them", 0},
     {0},
 };
 

@@ -67,16 +67,13 @@ static bool parse_range(const struct script *s, const char *word, struct segment
 static bool parse_options(const struct script *s, char *at, struct segment *seg)
 {
 	char *end = strchr(at, '>');
-	char text[SCRIPT_LINE_MAX];
 	char *rest = NULL;
 
 	if (!end)
 		return script_fail(s, "options without '>'");
 	*end = '\0';
-	memcpy(text, at + 1, (size_t)(end - at));
-	memset(at, ' ', (size_t)(end - at) + 1);
 	seg->has_options = true;
-	for (char *o = strtok_r(text, ",", &rest); o; o = strtok_r(NULL, ",", &rest)) {
+	for (char *o = strtok_r(at + 1, ",", &rest); o; o = strtok_r(NULL, ",", &rest)) {
 		if (strncmp(o, "mss ", 4) == 0)
 			seg->mss = (uint16_t)strtoul(o + 4, NULL, 10);
 		else if (strncmp(o, "wscale ", 7) == 0)
@@ -86,6 +83,7 @@ static bool parse_options(const struct script *s, char *at, struct segment *seg)
 		else
 			return script_fail(s, "option '%s'", o);
 	}
+	memset(at, ' ', (size_t)(end - at) + 1);
 	return true;
 }
 
