@@ -83,6 +83,7 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	e->cfg = *cfg;
 	e->nic = nic;
 	e->netif = (struct netif){.cfg = cfg->netif, .nic = nic, .counters = counters};
+	e->has_guest_mac = !cfg->netif.learns_guest_mac;
 	wheel_init(&e->wheel, now_ns);
 	init_world(e, sock_ops, sock_ctx, now_ns);
 	init_link(e);
@@ -135,6 +136,11 @@ void engine_on_frames(struct engine *e)
 void engine_on_room(struct engine *e)
 {
 	e->is_rx_blocked = false;
+}
+
+void engine_on_link_new(struct engine *e)
+{
+	e->has_guest_mac = !e->cfg.netif.learns_guest_mac;
 }
 
 static void on_tcp_sock(struct engine *e, struct pool_ref ref, uint32_t events)

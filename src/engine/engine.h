@@ -69,6 +69,10 @@ void engine_free(struct engine *e, uint64_t now_ns);
 void engine_on_frames(struct engine *e);
 void engine_on_room(struct engine *e);
 
+/* The link stands, perhaps with another guest than before: what the guest has not been told of, as its MAC
+ * address, is learned anew. Flows stay; a guest that does not know them resets them. */
+void engine_on_link_new(struct engine *e);
+
 /* A socket is ready: events of SOCK_... */
 void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, uint64_t now_ns);
 

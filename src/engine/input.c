@@ -5,6 +5,18 @@
  */
 #include "engine/internal.h"
 
+/* The first frame of a link tells the guest's MAC address, which is then the only one. */
+static void learn_mac(struct engine *e, const struct packet *p)
+{
+	static const struct mac_addr no_mac;
+
+	if ((p->eth_src.b[0] & 1) != 0 || mac_addr_eq(&p->eth_src, &no_mac) ||
+	    mac_addr_eq(&p->eth_src, &e->netif.cfg.gateway_mac))
+		return;
+	e->netif.cfg.guest_mac = p->eth_src;
+	e->has_guest_mac = true;
+}
+
 /* Who may send what on this link (threats.md P13, behaviours.md A15). */
 static enum drop_reason check_mac(const struct engine *e, const struct packet *p)
 {
@@ -100,6 +112,8 @@ static enum drop_reason input(struct engine *e, const struct frame *frame)
 	enum drop_reason why = packet_parse(frame, &p);
 	bool is_link = false;
 
+	if (why == DROP_NONE && !e->has_guest_mac)
+		learn_mac(e, &p);
 	if (why == DROP_NONE)
 		why = check_mac(e, &p);
 	if (why != DROP_NONE)

@@ -44,6 +44,7 @@ struct engine {
 	struct udp_table udp;
 	struct echo echo;
 	struct resolve resolve;
+	bool has_guest_mac;         /* a link's first frame has come, or the MAC is not learned */
 	bool has_frames;            /* the port has announced frames */
 	bool was_burst;             /* the last pass found several frames */
 	bool is_rx_blocked;         /* no room towards the guest: engine_on_room() is awaited */

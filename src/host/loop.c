@@ -139,6 +139,8 @@ static void port_unwatch(struct port_loop *p, int fd)
 /* What the port has said to do. */
 static void tell_engine(struct loop *l, uint32_t what)
 {
+	if ((what & PORT_IS_NEW) != 0)
+		engine_on_link_new(l->engine);
 	if ((what & PORT_HAS_FRAMES) != 0)
 		engine_on_frames(l->engine);
 	if ((what & PORT_HAS_ROOM) != 0)

@@ -24,6 +24,7 @@ enum {
 	PORT_HAS_FRAMES = 1, /* stage() may have something */
 	PORT_HAS_ROOM = 2,   /* reserve() may succeed again */
 	PORT_IS_GONE = 4,    /* the guest will not come back: the port is done */
+	PORT_IS_NEW = 16,    /* the link stands again, perhaps with another guest */
 };
 
 struct port;

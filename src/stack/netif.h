@@ -26,6 +26,7 @@ enum {
 
 struct netif_config {
 	struct mac_addr guest_mac;
+	bool learns_guest_mac; /* the first frame of each link tells it; guest_mac until then */
 	struct mac_addr gateway_mac;
 	bool has_v4; /* family in use */
 	bool has_v6;

@@ -268,6 +268,8 @@ static bool set(struct script *s, char *args)
 		s->cfg.has_no_peek_offset = v == 0;
 	else if (strcmp(name, "v6") == 0)
 		s->cfg.has_no_v6 = v == 0;
+	else if (strcmp(name, "learn_mac") == 0)
+		s->cfg.learns_mac = v != 0;
 	else if (strcmp(name, "deny_port") == 0)
 		s->denied_port = (uint16_t)v;
 	else if (strcmp(name, "deny_all") == 0)
@@ -469,6 +471,21 @@ static bool guest_line(struct script *s, const char *what, char *args)
 	return true;
 }
 
+/* The guest's side of the frame device. */
+static bool guest_does(struct script *s, char *args)
+{
+	char *word = script_word(&args);
+
+	if (word && strcmp(word, "connects") == 0)
+		engine_on_link_new(s->world->engine);
+	s->is_stalled = word && strcmp(word, "stalls") == 0;
+	on_rx(s);
+	if (sim_nic_has_room(&s->world->nic))
+		engine_on_room(s->world->engine);
+	s->world->turn_ns = s->world->sim.now_ns;
+	return script_settle(s);
+}
+
 static bool do_line(struct script *s, char *what, char *args)
 {
 	bool is_expectation = strcmp(what, ">") == 0;
@@ -490,14 +507,7 @@ static bool do_line(struct script *s, char *what, char *args)
 	} else if (is_expectation) {
 		is_right = guest_line(s, what, args);
 	} else if (strcmp(what, "guest:") == 0) {
-		char *word = script_word(&args);
-
-		s->is_stalled = word && strcmp(word, "stalls") == 0;
-		on_rx(s);
-		if (sim_nic_has_room(&s->world->nic))
-			engine_on_room(s->world->engine);
-		s->world->turn_ns = s->world->sim.now_ns;
-		is_right = script_settle(s);
+		is_right = guest_does(s, args);
 	} else {
 		is_right = look(s, what, args);
 	}

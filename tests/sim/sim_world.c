@@ -238,6 +238,10 @@ static void init_engine(struct sim_world *w)
 
 	engine_config_defaults(&e);
 	e.netif = w->netif;
+	if (c->learns_mac) {
+		e.netif.learns_guest_mac = true;
+		e.netif.guest_mac = (struct mac_addr){{0x02, 0, 0, 0, 0, 1}};
+	}
 	e.policy = &w->policy;
 	if (c->tcp_limit > 0)
 		e.tcp_limit = c->tcp_limit;

@@ -58,6 +58,7 @@ struct sim_config {
 	uint64_t udp_idle_ns;
 	bool has_no_v6;
 	uint32_t resolver_count;
+	bool learns_mac; /* the engine does not know the guest's MAC address */
 };
 
 /* An ordinary world: MTU 1500, a frame device with all offloads. */
