@@ -23,7 +23,10 @@ void stats_format(struct text *t, const struct engine_counters *c)
 	line(t, "nic_", "tx_bytes", c->nic.tx_bytes, "bytes of them");
 	line(t, "nic_", "rx_frames", c->nic.rx_frames, "frames given to the guest");
 	line(t, "nic_", "rx_bytes", c->nic.rx_bytes, "bytes of them");
-	line(t, "nic_", "rx_lost", c->nic.rx_lost, "frames that the guest's side refused");
+	line(t, "nic_", "rx_lost", c->nic.rx_lost, "frames that the guest's side did not take");
+	line(t, "nic_", "tx_broken", c->nic.tx_broken,
+	    "frames that the guest's side framed wrongly");
+	line(t, "nic_", "links", c->nic.links, "connections of the guest's side");
 #define X(name, text) line(t, "", #name, c->name, text);
 	ENGINE_COUNTERS(X)
 #undef X

@@ -70,7 +70,9 @@ struct nic_counters {
 	uint64_t tx_bytes;
 	uint64_t rx_frames;
 	uint64_t rx_bytes;
-	uint64_t rx_lost; /* committed, but the guest's side refused the frame */
+	uint64_t rx_lost;   /* committed, but the guest's side refused the frame, or went away */
+	uint64_t tx_broken; /* frames that the guest's side framed wrongly, or did not finish */
+	uint64_t links;     /* connections of the guest's side, where it connects */
 };
 
 /* First member of each port. */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All kinds of ports; see port_open.h. */
+#include "port/port_open.h"
+
+#include <errno.h>
+
+#include "port/dgram.h"
+#include "port/stream.h"
+#include "port/tap.h"
+
+int port_open(const struct port_config *cfg, struct port **ret_port)
+{
+	const struct sock_port_config sock = {
+	    .supply = cfg->fd, .features = cfg->features, .has_vnet = cfg->has_vnet};
+
+	switch (cfg->kind) {
+	case PORT_KIND_TAP:
+		return tap_port_new(cfg->fd, cfg->features, ret_port);
+	case PORT_KIND_STREAM:
+		return stream_port_new(&sock, ret_port);
+	case PORT_KIND_DGRAM:
+		return dgram_port_new(&sock, false, ret_port);
+	case PORT_KIND_BESS:
+		return dgram_port_new(&sock, true, ret_port);
+	}
+	return -EINVAL;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All kinds of ports, by name of the kind. */
+#ifndef SLUICE_PORT_PORT_OPEN_H
+#define SLUICE_PORT_PORT_OPEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "port/port.h"
+
+enum port_kind {
+	PORT_KIND_TAP,
+	PORT_KIND_STREAM,
+	PORT_KIND_DGRAM,
+	PORT_KIND_BESS,
+};
+
+struct port_config {
+	enum port_kind kind;
+	int fd;            /* TAP: the device; else the port's end of a supply (supply.h) */
+	uint32_t features; /* NIC_F_... that the guest's side takes */
+	bool has_vnet;     /* sockets: a virtio-net header stands before each frame */
+};
+
+/* Takes the descriptor over when it succeeds. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int port_open(
+    const struct port_config *cfg, struct port **ret_port);
+
+#endif
