@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine behind a vhost-user port, as a program for tests: host, engine and port put together, nothing else. All is
+ * allowed by its policy, but for what no policy can allow.
+ *
+ *	vhost_host [OPTION VALUE]... PATH
+ *
+ * Prints "ready" when front ends can connect to PATH (or with `connects 1`, when it has connected there), what happens
+ * to the connection on standard error, and its counters at the end. It ends when standard input does, or delivers
+ * first what the guest has sent when a byte comes there. Addresses: the guest is 100.96.0.2/30 and fd42:6d73:62::2/64,
+ * 02:6d:73:00:00:02; the gateway is 1 less in each.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "app/stats.h"
+#include "engine/addressing.h"
+#include "host/host.h"
+#include "port/vhost_user.h"
+
+struct options {
+	const char *path;
+	uint16_t mtu;
+	bool connects;
+	bool has_inflight;
+};
+
+_Noreturn static void fail(const char *what, int err)
+{
+	(void)fprintf(stderr, "vhost_host: %s: %s\n", what, strerror(-err));
+	exit(1);
+}
+
+static struct options parse(int argc, char **argv)
+{
+	struct options o = {.mtu = NETIF_MTU_DEFAULT, .has_inflight = true};
+	int i = 1;
+
+	for (; i + 1 < argc; i += 2) {
+		long v = strtol(argv[i + 1], NULL, 10);
+
+		if (strcmp(argv[i], "mtu") == 0 && v >= NETIF_MTU_MIN && v <= NETIF_MTU_MAX)
+			o.mtu = (uint16_t)v;
+		else if (strcmp(argv[i], "connects") == 0)
+			o.connects = v != 0;
+		else if (strcmp(argv[i], "inflight") == 0)
+			o.has_inflight = v != 0;
+		else
+			fail(argv[i], -EINVAL);
+	}
+	if (i + 1 != argc)
+		fail("usage: vhost_host [OPTION VALUE]... PATH", -EINVAL);
+	o.path = argv[i];
+	return o;
+}
+
+static void on_note(void *ctx, const char *text)
+{
+	(void)ctx;
+	(void)fprintf(stderr, "vhost_host: %s\n", text);
+}
+
+static struct policy *allow_all(void)
+{
+	struct policy_builder *b = policy_builder_new();
+	struct policy *p = NULL;
+	int err = b ? 0 : -ENOMEM;
+
+	if (!err) {
+		policy_builder_set_default(b, POLICY_EGRESS, POLICY_ALLOW);
+		err = policy_builder_compile(b, &p);
+	}
+	policy_builder_free(b);
+	if (err)
+		fail("policy", err);
+	return p;
+}
+
+static struct port *make_port(const struct options *o)
+{
+	struct vhost_user_config cfg = {
+	    .source = o->connects ? VHOST_USER_CONNECTED : VHOST_USER_LISTENING,
+	    .inflight_fd = -1,
+	    .mtu = o->mtu,
+	    .on_note = on_note,
+	};
+	struct port *port;
+	int err = o->connects ? vhost_user_connect(o->path, &cfg.fd)
+			      : vhost_user_listen(o->path, &cfg.fd);
+
+	if (!err && o->has_inflight)
+		err = vhost_user_inflight_new(&cfg.inflight_fd);
+	if (!err)
+		err = vhost_user_port_new(&cfg, &port);
+	if (err)
+		fail(o->path, err);
+	return port;
+}
+
+static struct host *make_host(void)
+{
+	struct host_config cfg = {.keepalive_s = 7200, .has_udp_gro = true};
+	struct rlimit files;
+	struct host *h;
+	int err = getrlimit(RLIMIT_NOFILE, &files) ? -errno : 0;
+
+	cfg.sock_limit = files.rlim_cur < 65536 ? (uint32_t)files.rlim_cur : 65536;
+	if (!err)
+		err = host_new(&cfg, &h);
+	if (err)
+		fail("host", err);
+	return h;
+}
+
+static struct engine_config make_config(const struct options *o, const struct policy *policy)
+{
+	struct addressing a = addressing_default();
+	char error[ADDRESSING_ERROR_MAX];
+	struct engine_config cfg;
+
+	engine_config_defaults(&cfg);
+	a.mtu = o->mtu;
+	a.has_route_v4 = true;
+	a.has_route_v6 = true;
+	if (addressing_derive(&a, error, &cfg.netif) < 0)
+		fail(error, -EINVAL);
+	cfg.policy = policy;
+	return cfg;
+}
+
+static void print_stats(const struct engine_counters *c)
+{
+	static char buf[STATS_TEXT_MAX];
+	struct text t = text_init(buf, sizeof(buf));
+
+	stats_format(&t, c);
+	(void)fputs(buf, stdout);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = parse(argc, argv);
+	struct engine_counters counters = {0};
+	struct policy *policy = allow_all();
+	struct engine_config cfg = make_config(&o, policy);
+	struct port *port = make_port(&o);
+	struct host *h = make_host();
+	struct engine *e;
+	int err = engine_new(&cfg, &port->nic, &host_sock_ops, h, &counters, host_now_ns(), &e);
+
+	if (err)
+		fail("engine", err);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	(void)printf("ready\n");
+	err = host_loop(h, e, port, STDIN_FILENO, NULL, NULL);
+	engine_free(e, host_now_ns());
+	port_free(port);
+	host_free(h);
+	policy_free(policy);
+	if (!o.connects)
+		(void)unlink(o.path);
+	print_stats(&counters);
+	if (err)
+		fail("the loop", err);
+	return 0;
+}
