@@ -35,7 +35,6 @@ OTHER_V4, OTHER_V6 = "45.67.89.2", "2a0b:5a40::2"
 HOST_V4, HOST_V6 = "45.67.89.200", "2a0b:5a40::200"
 GATEWAY_V4, GATEWAY_V6 = "100.96.0.1", "fd42:6d73:62::1"
 GUEST_V4, GUEST_V6 = harness.GUEST_V4, harness.GUEST_V6
-GUEST_MAC, GATEWAY_MAC = bytes.fromhex("026d73000002"), bytes.fromhex("026d73000001")
 
 ALL = ["--net", "all"]
 SO_EE_ORIGIN_LOCAL, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6 = 1, 2, 3
@@ -69,9 +68,12 @@ def wait_until(condition, what):
 
 
 class Namespace:
-    """A network namespace, held by a descriptor."""
+    """A network namespace, held by a descriptor: that of a process, or a new one."""
 
-    def __init__(self):
+    def __init__(self, pid=None):
+        if pid is not None:
+            self.fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            return
         before = _own_netns()
         try:
             harness.unshare(CLONE_NEWNET)
@@ -242,7 +244,7 @@ class Server:
 class World:
     """The namespaces "server" and "host", and the interfaces net0 and up0 that join them."""
 
-    def __init__(self, v4=True, v6=True, mtu=1500):
+    def __init__(self, v4=True, v6=True, mtu=1500, ping=True):
         self.server, self.host = Namespace(), Namespace()
         self.to_close = [self.server, self.host]
         for namespace in (self.server, self.host):
@@ -253,8 +255,8 @@ class World:
             namespace.sysctl("net/ipv4/icmp_ratelimit", 0)
             namespace.sysctl("net/ipv6/icmp/ratelimit", 0)
             namespace.sysctl("net/ipv4/icmp_msgs_per_sec", 1000000)
-        # Of one identity where ours is the only one.
-        if not self.host.sysctl("net/ipv4/ping_group_range", "0 2147483647"):
+        # Of one identity where ours is the only one; of nobody in a new namespace.
+        if ping and not self.host.sysctl("net/ipv4/ping_group_range", "0 2147483647"):
             self.host.sysctl("net/ipv4/ping_group_range", "0 0")
         with self.host.entered():
             subprocess.run(["ip", "link", "add", "up0", "mtu", str(mtu), "type", "veth", "peer",
@@ -387,6 +389,15 @@ class Guest:
         """The engine's process."""
         return harness.child_named(self.process.pid, "sluice-engine")
 
+    @contextlib.contextmanager
+    def namespace(self):
+        """That of the guest, with the rights of its owner."""
+        namespace = Namespace(harness.child_named(self.process.pid, "sandbox-init"))
+        try:
+            yield namespace
+        finally:
+            namespace.close()
+
     def stats(self):
         """Counters that --stats has printed."""
         found = {}
@@ -397,13 +408,17 @@ class Guest:
         return found
 
 
-def function_source(function):
-    return textwrap.dedent(inspect.getsource(function))
+def source_of(thing):
+    """The source of a function or a whole module, of which netguest comes before the others."""
+    if isinstance(thing, str):
+        return thing
+    source = textwrap.dedent(inspect.getsource(thing))
+    return "\n".join(line for line in source.split("\n") if not line.startswith("from netguest import"))
 
 
 def guest_argv(function, args, uses=()):
-    """The command line of a Python that calls the function; uses are functions that it calls."""
-    parts = [harness.read_file(netguest.__file__), *map(function_source, uses), function_source(function),
+    """The command line of a Python that calls the function; uses are functions, modules and lines that it uses."""
+    parts = [*map(source_of, (netguest, *uses, function)),
              f"say({{'result': {function.__name__}(*json.loads(sys.argv[1]))}})"]
     return [harness.PYTHON, "-I", "-S", "-c", "\n".join(parts), json.dumps(args)]
 
