@@ -8,7 +8,7 @@
 
 #include "app/events.h"
 #include "host/host.h"
-#include "port/tap.h"
+#include "port/port_open.h"
 
 static int tell_ready(int fd)
 {
@@ -42,7 +42,7 @@ static int run(
 static int run_with_port(const struct engine_params *params, struct host *h, struct event_log *log)
 {
 	struct port *port;
-	int err = tap_port_new(params->tap_fd, params->nic_features, &port);
+	int err = port_open(&params->port, &port);
 
 	if (err)
 		return err;
@@ -56,7 +56,7 @@ int engine_loop(const struct engine_params *params)
 	struct host_config cfg = {
 	    .sock_limit = params->sock_limit,
 	    .keepalive_s = (uint32_t)(params->config.tcp_keepalive_ns / 1000000000),
-	    .has_udp_gro = (params->nic_features & NIC_F_USO) != 0,
+	    .has_udp_gro = (params->port.features & NIC_F_USO) != 0,
 	};
 	bool has_events = params->events_fd >= 0;
 	struct event_log log;

@@ -7,15 +7,15 @@
 #include <sys/types.h>
 
 #include "engine/engine.h"
+#include "port/port_open.h"
 
 struct engine_params {
-	int tap_fd;     /* the guest's TAP, non-blocking */
+	struct port_config port; /* of the guest; its descriptor is non-blocking */
 	int control_fd; /* a byte: the command has ended, deliver what it has sent, then exit;
 	                 * end of file: exit at once */
 	int ready_fd;   /* a byte is written here when the guest may begin */
 	int events_fd;  /* pipe for events, non-blocking; -1: none */
 	struct engine_counters *counters; /* shared memory, zeroed */
-	uint32_t nic_features;            /* NIC_F_... that the TAP takes in both directions */
 	struct engine_config config;      /* on_event is set by engine_loop() */
 	uint32_t sock_limit; /* descriptors that may be open; set by engine_process() */
 	pid_t launcher;      /* parent process */

@@ -24,7 +24,7 @@ static int refuse(const char *option, const char *value, int err, const struct p
 	return complain("%s '%s': %s", option, value, e->text);
 }
 
-static int add_texts(struct policy_builder *b, const struct run_options *o)
+static int add_texts(struct policy_builder *b, const struct net_options *o)
 {
 	struct policy_error e;
 
@@ -66,7 +66,7 @@ static void note_warnings(const struct policy *p)
 }
 
 int rules_compile(
-    const struct run_options *o, const struct netif_config *netif, struct policy **ret_policy)
+    const struct net_options *o, const struct netif_config *netif, struct policy **ret_policy)
 {
 	struct policy_builder *b = policy_builder_new();
 	int err = -1;

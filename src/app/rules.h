@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the options of `sluice run` to a compiled policy. */
+/* From options to a compiled policy. */
 #ifndef SLUICE_APP_RULES_H
 #define SLUICE_APP_RULES_H
 
-#include "app/run_options.h"
+#include "app/net_options.h"
 #include "policy/policy.h"
 #include "stack/netif.h"
 
 /* Compiles --net-rule, --net and the defaults; the gateway's addresses in netif are the group `host`.
  * Rules that can never decide anything are noted. 0, or -1 after a sentence. */
 int rules_compile(
-    const struct run_options *o, const struct netif_config *netif, struct policy **ret_policy);
+    const struct net_options *o, const struct netif_config *netif, struct policy **ret_policy);
 
 #endif

@@ -36,43 +36,35 @@
 
 #include "app/channel.h"
 #include "app/complain.h"
-#include "app/engine_process.h"
 #include "app/guest_files.h"
 #include "app/host_probe.h"
 #include "app/host_sockets.h"
 #include "app/id_map.h"
 #include "app/init.h"
-#include "app/rules.h"
+#include "app/network.h"
 #include "app/run_options.h"
 #include "app/sandbox.h"
-#include "app/stats.h"
 #include "app/supervise.h"
-#include "host/facts.h"
 
 enum {
 	RESOLV_CONF_MAX = 512,
 	HOSTS_MAX = 1024,
 	MACHINE_NAME_MAX = 256,
-	PIPE_SIZE = 1 << 20, /* of events; a burst of about 3000 */
 };
 
 struct run {
 	struct run_options options;
 	bool has_network;
-	struct engine_config config;
-	struct policy *policy; /* owned; config borrows it. NULL without network */
+	struct network net; /* without policy and engine if there is none */
 	char resolv_conf[RESOLV_CONF_MAX];
 	char hosts[HOSTS_MAX];
 	struct host_sockets sockets;
 	struct caller_state caller;
-	struct engine_counters *counters; /* shared with the engine */
-	int events_write;                 /* the engine's ends; -1: none */
-	int messages_write;
 	struct supervisor supervisor;
 };
 
 /* --net none and nothing that could allow anything: no network card at all. */
-static bool is_without_network(const struct run_options *o)
+static bool is_without_network(const struct net_options *o)
 {
 	if (o->rules.count > 0 || o->has_default[POLICY_EGRESS] || o->profiles.count == 0)
 		return false;
@@ -83,40 +75,9 @@ static bool is_without_network(const struct run_options *o)
 	return true;
 }
 
-static int plan_addresses(struct run *r)
-{
-	char error[ADDRESSING_ERROR_MAX];
-
-	r->options.settings.addressing.has_route_v4 = host_has_route(AF_INET);
-	r->options.settings.addressing.has_route_v6 = host_has_route(AF_INET6);
-	if (addressing_derive(&r->options.settings.addressing, error, &r->config.netif) < 0)
-		return complain("%s", error);
-	return 0;
-}
-
-static int plan_policy(struct run *r)
-{
-	if (rules_compile(&r->options, &r->config.netif, &r->policy) < 0)
-		return -1;
-	r->config.policy = r->policy;
-	return 0;
-}
-
-static void plan_resolvers(struct run *r)
-{
-	struct engine_config *c = &r->config;
-	uint32_t skipped = 0;
-
-	if (c->resolver_count == 0)
-		c->resolver_count = host_resolvers(c->resolvers, ENGINE_RESOLVERS_MAX, &skipped);
-	if (skipped > 0)
-		note("%u of the host's nameservers are not used (too many, or with a zone)",
-		    skipped);
-}
-
 static int plan_files(struct run *r)
 {
-	const struct netif_config *netif = r->has_network ? &r->config.netif : NULL;
+	const struct netif_config *netif = r->has_network ? &r->net.config.netif : NULL;
 	struct text resolv_conf = text_init(r->resolv_conf, sizeof(r->resolv_conf));
 	struct text hosts = text_init(r->hosts, sizeof(r->hosts));
 	char machine[MACHINE_NAME_MAX] = "";
@@ -131,91 +92,17 @@ static int plan_files(struct run *r)
 	    r->options.keep_sockets.items, r->options.keep_sockets.count, &r->sockets);
 }
 
-static void tell_plan(const struct run *r)
-{
-	const struct netif_config *c = &r->config.netif;
-	char guest[IP_ADDR_TEXT_MAX];
-	char gateway[IP_ADDR_TEXT_MAX];
-
-	if (!r->has_network) {
-		note("no network: the command gets no network card");
-		return;
-	}
-	if (c->has_v4)
-		note("IPv4: command %s/%u, gateway %s", ip_addr_format(&c->guest_v4, guest),
-		    c->prefix_len_v4, ip_addr_format(&c->gateway_v4, gateway));
-	if (c->has_v6)
-		note("IPv6: command %s/%u, gateway %s", ip_addr_format(&c->guest_v6, guest),
-		    c->prefix_len_v6, ip_addr_format(&c->gateway_v6, gateway));
-	if (!c->has_v4 && !c->has_v6)
-		note("the host has no route, so the command gets no address; --ipv4 and --ipv6 "
-		     "give it "
-		     "one");
-	for (uint32_t i = 0; i < r->config.resolver_count; i++) {
-		char resolver[ENDPOINT_TEXT_MAX];
-
-		note("resolver: %s", endpoint_format(&r->config.resolvers[i], resolver));
-	}
-}
-
 static int plan(struct run *r)
 {
-	r->config = r->options.settings.engine;
-	r->has_network = !is_without_network(&r->options);
-	if (r->has_network) {
-		if (plan_addresses(r) < 0 || plan_policy(r) < 0)
-			return -1;
-		plan_resolvers(r);
-	}
+	r->has_network = !is_without_network(&r->options.net);
+	if (r->has_network && network_plan(&r->net, &r->options.net) < 0)
+		return -1;
 	if (plan_files(r) < 0)
 		return -1;
-	if (note_is_enabled())
-		tell_plan(r);
-	return 0;
-}
-
-/* Where --events goes, or -1 with a sentence. */
-static int open_events(const char *path)
-{
-	/* Not to wait for somebody who opens a named pipe for reading. */
-	static const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-	int fd;
-
-	if (strcmp(path, "-") == 0)
-		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (r->has_network)
+		network_tell(&r->net, "command");
 	else
-		fd = open(path, flags, 0600);
-	if (fd < 0)
-		return complain(
-		    "--events %s cannot be opened for appending: %s", path, strerror(errno));
-	return fd;
-}
-
-/* Pipes of the engine: its messages, and its events. */
-static int open_pipes(struct run *r)
-{
-	int pipes[2];
-	int to = -1;
-
-	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
-		return complain("no pipe can be made: %s", strerror(errno));
-	r->messages_write = pipes[1];
-	to = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	/* Without a standard error (to is -1), messages go nowhere. */
-	if (relay_init(&r->supervisor.messages, "standard error", pipes[0], to, true) < 0)
-		return complain("out of memory");
-	if (r->options.events == NULL)
-		return 0;
-	to = open_events(r->options.events);
-	if (to < 0)
-		return -1;
-	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
-		return complain("no pipe can be made: %s", strerror(errno));
-	r->events_write = pipes[1];
-	if (fcntl(pipes[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
-		note("the pipe for events stays small: %s", strerror(errno));
-	if (relay_init(&r->supervisor.events, "the events file", pipes[0], to, false) < 0)
-		return complain("out of memory");
+		note("no network: the command gets no network card");
 	return 0;
 }
 
@@ -240,22 +127,11 @@ static int take_caller_state(struct run *r)
 	return 0;
 }
 
-static int share_counters(struct run *r)
-{
-	r->counters = mmap(
-	    NULL, sizeof(*r->counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (r->counters == MAP_FAILED) {
-		r->counters = NULL;
-		return complain("out of memory");
-	}
-	return 0;
-}
-
 /* Process 1 of the sandbox. The counters are the engine's: it must not see them. */
 _Noreturn static void be_init(const struct run *r, int channel, bool is_root)
 {
 	const struct init_plan p = {
-	    .netif = r->has_network ? &r->config.netif : NULL,
+	    .netif = r->has_network ? &r->net.config.netif : NULL,
 	    .mounts = {.resolv_conf = r->resolv_conf,
 		.hosts = r->hosts,
 		.sockets = r->sockets.paths,
@@ -267,7 +143,7 @@ _Noreturn static void be_init(const struct run *r, int channel, bool is_root)
 	    .channel = channel,
 	};
 
-	if (munmap(r->counters, sizeof(*r->counters)) < 0)
+	if (munmap(r->net.counters, sizeof(*r->net.counters)) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	init_process(&p);
 }
@@ -310,52 +186,6 @@ static int take_tap(struct run *r, int *ret_tap, uint32_t *ret_features)
 	return 0;
 }
 
-/* Makes the engine's process; *ret_ready tells when it can take frames. */
-static int start_engine(struct run *r, int tap, uint32_t features, int *ret_ready)
-{
-	int control[2] = {-1, -1};
-	int ready[2] = {-1, -1};
-	struct engine_params p = {.tap_fd = tap,
-	    .events_fd = r->events_write,
-	    .counters = r->counters,
-	    .nic_features = features,
-	    .config = r->config,
-	    .launcher = getpid()};
-	pid_t pid;
-
-	if (pipe2(control, O_CLOEXEC) < 0 || pipe2(ready, O_CLOEXEC) < 0)
-		return complain("no pipe can be made: %s", strerror(errno));
-	p.control_fd = control[0];
-	p.ready_fd = ready[1];
-	pid = fork();
-	if (pid == 0) {
-		if (dup2(r->messages_write, STDERR_FILENO) < 0)
-			_exit(EXIT_OWN_FAILURE);
-		engine_process(&p);
-	}
-	close(control[0]);
-	close(ready[1]);
-	r->supervisor.control = control[1];
-	*ret_ready = ready[0];
-	if (pid < 0)
-		return complain("no process can be made for the engine: %s", strerror(errno));
-	r->supervisor.engine = pid;
-	return 0;
-}
-
-/* Waits until the engine is confined and listens. It tells itself why it is not. */
-static int wait_for_engine(int ready)
-{
-	char byte;
-	ssize_t n;
-
-	do {
-		n = read(ready, &byte, 1);
-	} while (n < 0 && errno == EINTR);
-	close(ready);
-	return n == 1 ? 0 : -1;
-}
-
 static int wait_for_init(int channel)
 {
 	struct channel_message m;
@@ -363,34 +193,28 @@ static int wait_for_init(int channel)
 	return channel_receive(channel, &m, NULL) == 1 && m.type == CHANNEL_READY ? 0 : -1;
 }
 
-static void close_end(int *fd)
+static int start_engine(struct run *r)
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	struct port_config port = {.kind = PORT_KIND_TAP, .fd = -1, .has_vnet = true};
+	int result = take_tap(r, &port.fd, &port.features);
+
+	if (result == 0)
+		result = network_start_engine(&r->net, &port);
+	if (port.fd >= 0)
+		close(port.fd);
+	return result;
 }
 
 static int start(struct run *r)
 {
-	int ready = -1;
-	int result = 0;
+	int result;
 
 	if (start_init(r) < 0)
 		return -1;
-	if (r->has_network) {
-		uint32_t features = 0;
-		int tap = -1;
-
-		result = take_tap(r, &tap, &features);
-		if (result == 0)
-			result = start_engine(r, tap, features, &ready);
-		close_end(&tap);
-	}
-	/* The engine's ends; when it is gone, so is the pipe. */
-	close_end(&r->events_write);
-	close_end(&r->messages_write);
-	if (result == 0 && ready >= 0)
-		result = wait_for_engine(ready);
+	result = r->has_network ? start_engine(r) : 0;
+	network_close_engine_ends(&r->net);
+	if (result == 0 && r->has_network)
+		result = network_wait_for_engine(&r->net);
 	return result == 0 ? wait_for_init(r->supervisor.channel) : -1;
 }
 
@@ -401,29 +225,19 @@ static void clean_up(struct run *r)
 	struct supervisor *s = &r->supervisor;
 	int status = 0;
 
-	close_end(&s->channel);
-	close_end(&s->control);
-	close_end(&r->events_write);
-	close_end(&r->messages_write);
+	if (s->channel >= 0)
+		close(s->channel);
+	network_abort_engine(&r->net);
+	network_close_engine_ends(&r->net);
 	if (s->init > 0)
 		(void)waitpid(s->init, &status, 0);
-	if (s->engine > 0)
-		(void)waitpid(s->engine, NULL, 0);
+	if (r->net.engine > 0)
+		(void)waitpid(r->net.engine, NULL, 0);
+	r->net.engine = -1;
 	if (status == 0)
-		relay_run(&s->messages);
-	relay_fini(&s->messages);
-	relay_fini(&s->events);
-	close_end(&s->signals);
-}
-
-static void print_stats(const struct run *r)
-{
-	static char buf[STATS_TEXT_MAX];
-	struct text t = text_init(buf, sizeof(buf));
-
-	stats_format(&t, r->counters);
-	if (write(STDERR_FILENO, buf, t.len) < 0)
-		return;
+		relay_run(&r->net.messages);
+	if (s->signals >= 0)
+		close(s->signals);
 }
 
 /* Ends the program as the command ended. */
@@ -449,25 +263,18 @@ static int exit_like(int status)
 
 int run_main(int argc, char **argv)
 {
-	struct run r = {.events_write = -1,
-	    .messages_write = -1,
-	    .supervisor = {.init = -1,
-		.engine = -1,
-		.channel = -1,
-		.control = -1,
-		.signals = -1,
-		.events = {.from = -1, .to = -1},
-		.messages = {.from = -1, .to = -1}}};
+	struct run r = {.net = network_none(),
+	    .supervisor = {.net = &r.net, .init = -1, .channel = -1, .signals = -1}};
 	int status = -1;
 
 	run_options_parse(argc, argv, &r.options);
-	if (host_probe_inherited_fds() == 0 && plan(&r) == 0 && share_counters(&r) == 0 &&
-	    take_caller_state(&r) == 0 && open_pipes(&r) == 0 && start(&r) == 0)
+	if (host_probe_inherited_fds() == 0 && plan(&r) == 0 && take_caller_state(&r) == 0 &&
+	    network_open(&r.net, &r.options.net) == 0 && start(&r) == 0)
 		status = supervise(&r.supervisor);
 	clean_up(&r);
-	if (r.options.has_stats && r.counters != NULL)
-		print_stats(&r);
-	policy_free(r.policy);
+	if (r.options.net.has_stats)
+		network_print_stats(&r.net);
+	network_fini(&r.net);
 	host_sockets_fini(&r.sockets);
 	run_options_fini(&r.options);
 	free(r.caller.directory);

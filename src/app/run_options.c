@@ -5,93 +5,19 @@
  */
 #include "app/run_options.h"
 
-#include <argp.h>
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/complain.h"
 
 enum {
-	KEY_NET = 0x100,
-	KEY_NET_RULE,
-	KEY_NET_DEFAULT_EGRESS,
-	KEY_NET_DEFAULT_INGRESS,
-	KEY_MTU,
-	KEY_SLOT,
-	KEY_IPV4_POOL,
-	KEY_IPV6_POOL,
-	KEY_IPV4,
-	KEY_IPV6,
-	KEY_MAC,
-	KEY_MAX_CONNECTIONS,
-	KEY_TCP_KEEPALIVE,
-	KEY_TCP_IDLE,
-	KEY_MAX_UDP_FLOWS,
-	KEY_UDP_IDLE,
-	KEY_DNS_NAMESERVER,
-	KEY_DNS_QUERY_TIMEOUT,
-	KEY_EVENTS,
-	KEY_STATS,
-	KEY_KEEP_SOCKET,
+	KEY_KEEP_SOCKET = OPTION_KEY_OWN,
 	KEY_KEEP_HOST_SOCKETS,
-	KEY_VERBOSE = 'v',
 
-	GROUP_POLICY = 1,
-	GROUP_ADDRESS,
-	GROUP_LIMIT,
-	GROUP_DNS,
-	GROUP_WATCH,
-	GROUP_HOST,
+	GROUP_HOST = OPTION_GROUP_OWN,
 };
 
 static const struct argp_option option_table[] = {
-    {NULL, 0, NULL, 0, "What the command may reach:", GROUP_POLICY},
-    {"net", KEY_NET, "PROFILE[,...]", 0,
-	"public, private, host, or all, or none. Default: public, unless there are rules", 0},
-    {"net-rule", KEY_NET_RULE, "RULE[,...]", 0,
-	"allow|deny[:egress|ingress|any]@TARGET[:PROTO[:PORTS]], first match decides; may be "
-	"repeated",
-	0},
-    {"net-default-egress", KEY_NET_DEFAULT_EGRESS, "allow|deny", 0,
-	"What happens to outgoing traffic that no rule matches", 0},
-    {"net-default-ingress", KEY_NET_DEFAULT_INGRESS, "allow|deny", 0,
-	"What happens to incoming traffic that no rule matches", 0},
-
-    {NULL, 0, NULL, 0, "Addresses of the command's network:", GROUP_ADDRESS},
-    {"slot", KEY_SLOT, "N", 0, "Which addresses of the pools, 0 to 65535. Default: 0", 0},
-    {"ipv4-pool", KEY_IPV4_POOL, "CIDR", 0, "Default: " ADDRESSING_POOL_V4, 0},
-    {"ipv6-pool", KEY_IPV6_POOL, "CIDR", 0, "Default: " ADDRESSING_POOL_V6, 0},
-    {"ipv4", KEY_IPV4, "ADDRESS", 0, "IPv4 address; the gateway's is the one before it", 0},
-    {"ipv6", KEY_IPV6, "ADDRESS", 0, "IPv6 address; the gateway's ends in ::1", 0},
-    {"mac", KEY_MAC, "MAC", 0, "MAC address. Default: from the slot", 0},
-    {"mtu", KEY_MTU, "BYTES", 0, "1280 to 65520. Default: 1500", 0},
-
-    {NULL, 0, NULL, 0, "Limits:", GROUP_LIMIT},
-    {"max-connections", KEY_MAX_CONNECTIONS, "N", 0,
-	"TCP connections at once, 1 to 1000000. Default: 4096", 0},
-    {"tcp-keepalive", KEY_TCP_KEEPALIVE, "SECONDS", 0,
-	"Probe the peers of a silent TCP connection after this time; 0: never", 0},
-    {"tcp-idle", KEY_TCP_IDLE, "SECONDS", 0,
-	"Reset a silent TCP connection after this time; 0: never", 0},
-    {"max-udp-flows", KEY_MAX_UDP_FLOWS, "N", 0, "UDP flows at once, 1 to 1000000. Default: 4096",
-	0},
-    {"udp-idle", KEY_UDP_IDLE, "SECONDS", 0, "Forget a silent UDP flow after this time", 0},
-
-    {NULL, 0, NULL, 0, "Names:", GROUP_DNS},
-    {"dns-nameserver", KEY_DNS_NAMESERVER, "ADDRESS[:PORT]", 0,
-	"Ask this resolver; may be repeated. Default: the host's", 0},
-    {"dns-query-timeout-ms", KEY_DNS_QUERY_TIMEOUT, "N", 0,
-	"How long to wait for a resolver, 1 to 60000", 0},
-
-    {NULL, 0, NULL, 0, "What is told:", GROUP_WATCH},
-    {"events", KEY_EVENTS, "FILE", 0, "Append flows and denials as JSON lines; - is standard error",
-	0},
-    {"stats", KEY_STATS, NULL, 0, "Print counters to standard error at the end", 0},
-    {"verbose", KEY_VERBOSE, NULL, 0, "Tell what is set up", 0},
-
     {NULL, 0, NULL, 0, "The host's services:", GROUP_HOST},
     {"keep-socket", KEY_KEEP_SOCKET, "PATH", 0,
 	"Let the command reach this Unix socket of the host; may be repeated", 0},
@@ -99,94 +25,16 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-/* Ends the program: argp has no other way that leaves no trace of the reading behind. */
-__attribute__((format(printf, 1, 2))) _Noreturn static void refuse(const char *format, ...)
-{
-	char message[512];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	complain("%s", message);
-	exit(EXIT_OWN_FAILURE);
-}
-
-static void add_string(struct string_list *list, const char *item)
-{
-	const char **items =
-	    reallocarray((void *)list->items, list->count + 1, sizeof(*list->items));
-
-	if (items == NULL)
-		refuse("out of memory");
-	list->items = items;
-	list->items[list->count++] = item;
-}
-
-static enum policy_action action(const char *option, const char *text)
-{
-	if (strcmp(text, "allow") == 0)
-		return POLICY_ALLOW;
-	if (strcmp(text, "deny") != 0)
-		refuse("--%s %s is not possible; use allow or deny", option, text);
-	return POLICY_DENY;
-}
-
-/* Options that are settings, by their name in the table. False: another one. */
-static bool parse_setting(int key, const char *arg, struct settings *s)
-{
-	char error[SETTINGS_ERROR_MAX];
-
-	for (const struct argp_option *o = option_table; o->name != NULL || o->group != 0; o++) {
-		int result = -ENOENT;
-
-		if (o->name != NULL && o->key == key && arg != NULL)
-			result = settings_set(s, o->name, arg, error);
-		if (result == 0)
-			return true;
-		if (result == -EINVAL)
-			refuse("%s", error);
-	}
-	return false;
-}
-
-static void set_default(
-    struct run_options *o, enum policy_direction direction, const char *option, const char *arg)
-{
-	o->has_default[direction] = true;
-	o->defaults[direction] = action(option, arg);
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct run_options *o = state->input;
 
-	if (parse_setting(key, arg, &o->settings))
-		return 0;
 	switch (key) {
-	case KEY_NET:
-		add_string(&o->profiles, arg);
-		return 0;
-	case KEY_NET_RULE:
-		add_string(&o->rules, arg);
-		return 0;
-	case KEY_NET_DEFAULT_EGRESS:
-		set_default(o, POLICY_EGRESS, "net-default-egress", arg);
-		return 0;
-	case KEY_NET_DEFAULT_INGRESS:
-		set_default(o, POLICY_INGRESS, "net-default-ingress", arg);
-		return 0;
-	case KEY_EVENTS:
-		o->events = arg;
-		return 0;
-	case KEY_STATS:
-		o->has_stats = true;
-		return 0;
-	case KEY_VERBOSE:
-		note_enable();
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &o->net;
 		return 0;
 	case KEY_KEEP_SOCKET:
-		add_string(&o->keep_sockets, arg);
+		string_list_add(&o->keep_sockets, arg);
 		return 0;
 	case KEY_KEEP_HOST_SOCKETS:
 		o->keeps_all_sockets = true;
@@ -197,16 +45,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->next = state->argc;
 		return 0;
 	case ARGP_KEY_NO_ARGS:
-		refuse("there is no command to run; say it behind the options: sluice run -- "
-		       "COMMAND");
+		options_refuse(
+		    "there is no command to run; say it behind the options: sluice run -- "
+		    "COMMAND");
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
+static const struct argp_child children[] = {{&net_options_argp, 0, NULL, 0}, {0}};
+
 static const struct argp parser = {
     .options = option_table,
     .parser = parse,
+    .children = children,
     .args_doc = "COMMAND [ARGUMENT...]",
     .doc = "Runs COMMAND behind its own network."
 	   "\v"
@@ -218,7 +70,7 @@ static const struct argp parser = {
 
 void run_options_parse(int argc, char **argv, struct run_options *ret_options)
 {
-	struct run_options o = {.settings = settings_default("--")};
+	struct run_options o = {.net = net_options_default()};
 	error_t failed;
 
 	argp_err_exit_status = EXIT_OWN_FAILURE;
@@ -232,7 +84,6 @@ void run_options_parse(int argc, char **argv, struct run_options *ret_options)
 
 void run_options_fini(struct run_options *o)
 {
-	free((void *)o->rules.items);
-	free((void *)o->profiles.items);
+	net_options_fini(&o->net);
 	free((void *)o->keep_sockets.items);
 }

@@ -122,21 +122,18 @@ static void tell_init(struct state *st, enum channel_type type, uint32_t value, 
 /* Asks the engine to deliver and exit. Without an engine, or after its end, all is over. */
 static void begin_delivery(struct state *st)
 {
-	if (st->s->engine < 0) {
+	if (st->s->net->engine < 0) {
 		enter(st, PHASE_OVER, NEVER_MS);
 		return;
 	}
 	enter(st, PHASE_DELIVERY, DELIVERY_MAX_MS);
-	if (write(st->s->control, "", 1) < 0)
-		note("the engine does not listen: %s", strerror(errno));
+	network_end_engine(st->s->net);
 }
 
 static void begin_abort(struct state *st)
 {
 	enter(st, PHASE_ABORT, ENGINE_GRACE_MS);
-	if (st->s->control >= 0)
-		close(st->s->control);
-	st->s->control = -1;
+	network_abort_engine(st->s->net);
 }
 
 static void on_deadline(struct state *st)
@@ -154,7 +151,7 @@ static void on_deadline(struct state *st)
 		begin_abort(st);
 		break;
 	case PHASE_ABORT:
-		kill(st->s->engine, SIGKILL);
+		kill(st->s->net->engine, SIGKILL);
 		st->deadline_ms = INT64_MAX;
 		break;
 	case PHASE_COMMAND:
@@ -220,8 +217,8 @@ static void on_engine_end(struct state *st, int status)
 {
 	bool is_wanted = st->phase == PHASE_DELIVERY || st->phase == PHASE_ABORT;
 
-	st->s->engine = -1;
-	relay_run(&st->s->messages);
+	st->s->net->engine = -1;
+	relay_run(&st->s->net->messages);
 	if (WIFSIGNALED(status) && !(st->phase == PHASE_ABORT && WTERMSIG(status) == SIGKILL)) {
 		complain("the engine was killed by signal %d (%s)%s", WTERMSIG(status),
 		    strsignal(WTERMSIG(status)),
@@ -251,7 +248,7 @@ static void reap(struct state *st)
 			return;
 		if (pid == st->s->init)
 			on_init_end(st, status);
-		else if (pid == st->s->engine)
+		else if (pid == st->s->net->engine)
 			on_engine_end(st, status);
 	}
 }
@@ -381,8 +378,8 @@ static void loop(struct state *st)
 		struct pollfd fds[] = {
 		    {.fd = s->signals, .events = POLLIN},
 		    {.fd = s->channel, .events = POLLIN},
-		    relay_pollfd(&s->events),
-		    relay_pollfd(&s->messages),
+		    relay_pollfd(&s->net->events),
+		    relay_pollfd(&s->net->messages),
 		};
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms(st));
 
@@ -392,9 +389,9 @@ static void loop(struct state *st)
 			continue;
 		follow_stop(st, fds[1].revents != 0 ? read_messages(st) : 0);
 		if (fds[2].revents != 0)
-			relay_run(&s->events);
+			relay_run(&s->net->events);
 		if (fds[3].revents != 0)
-			relay_run(&s->messages);
+			relay_run(&s->net->messages);
 	}
 }
 
@@ -404,14 +401,10 @@ int supervise(struct supervisor *s)
 
 	tell_init(&st, CHANNEL_START, 0, 0);
 	loop(&st);
-	relay_finish(&s->events, READER_GRACE_MS);
-	relay_finish(&s->messages, READER_GRACE_MS);
+	relay_finish(&s->net->events, READER_GRACE_MS);
+	relay_finish(&s->net->messages, READER_GRACE_MS);
 	terminal_restore(&st.terminal, st.has_status && WIFSIGNALED(st.status));
-	if (s->control >= 0)
-		close(s->control);
-	s->control = -1;
-	relay_fini(&s->events);
-	relay_fini(&s->messages);
+	network_abort_engine(s->net);
 	close(s->signals);
 	s->signals = -1;
 	return st.has_failed || !st.has_status ? -1 : st.status;

@@ -6,18 +6,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "app/relay.h"
+#include "app/network.h"
 
-/* What the launcher holds. Descriptors are closed by supervise(). */
+/* What the launcher holds. Its own descriptors are closed by supervise(). */
 struct supervisor {
-	pid_t init;            /* process 1 of the sandbox */
-	pid_t engine;          /* -1: none */
-	int channel;           /* to init */
-	int control;           /* to the engine; -1: none */
-	struct relay events;   /* from the engine to the events file */
-	struct relay messages; /* from the engine's standard error to ours */
-	int signals;           /* signalfd of all signals, non-blocking */
-	bool has_own_group;    /* the sandbox is a process group and has the terminal (init.c) */
+	struct network *net; /* borrowed */
+	pid_t init;          /* process 1 of the sandbox */
+	int channel;         /* to init */
+	int signals;         /* signalfd of all signals, non-blocking */
+	bool has_own_group;  /* the sandbox is a process group and has the terminal (init.c) */
 };
 
 /* Tells init to run the command, and serves it until the command has ended and all processes have

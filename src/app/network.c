@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One guest's network; see network.h. All descriptors made here are close-on-exec. */
+#include "app/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "app/complain.h"
+#include "app/engine_process.h"
+#include "app/rules.h"
+#include "app/stats.h"
+#include "host/facts.h"
+
+enum {
+	PIPE_SIZE = 1 << 20, /* of events; a burst of about 3000 */
+};
+
+struct network network_none(void)
+{
+	return (struct network){
+	    .engine = -1,
+	    .control = -1,
+	    .ready = -1,
+	    .events_write = -1,
+	    .messages_write = -1,
+	    .events = {.from = -1, .to = -1},
+	    .messages = {.from = -1, .to = -1},
+	};
+}
+
+static void close_end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* ---- plan ---- */
+
+static int plan_addresses(struct network *n, const struct net_options *o)
+{
+	struct addressing a = o->settings.addressing;
+	char error[ADDRESSING_ERROR_MAX];
+
+	a.has_route_v4 = host_has_route(AF_INET);
+	a.has_route_v6 = host_has_route(AF_INET6);
+	if (addressing_derive(&a, error, &n->config.netif) < 0)
+		return complain("%s", error);
+	return 0;
+}
+
+static void plan_resolvers(struct engine_config *c)
+{
+	uint32_t skipped = 0;
+
+	if (c->resolver_count == 0)
+		c->resolver_count = host_resolvers(c->resolvers, ENGINE_RESOLVERS_MAX, &skipped);
+	if (skipped > 0)
+		note("%u of the host's nameservers are not used (too many, or with a zone)",
+		    skipped);
+}
+
+int network_plan(struct network *n, const struct net_options *options)
+{
+	n->config = options->settings.engine;
+	if (plan_addresses(n, options) < 0)
+		return -1;
+	if (rules_compile(options, &n->config.netif, &n->policy) < 0)
+		return -1;
+	n->config.policy = n->policy;
+	plan_resolvers(&n->config);
+	return 0;
+}
+
+void network_tell(const struct network *n, const char *guest_name)
+{
+	const struct netif_config *c = &n->config.netif;
+	char guest[IP_ADDR_TEXT_MAX];
+	char gateway[IP_ADDR_TEXT_MAX];
+
+	if (!note_is_enabled())
+		return;
+	if (c->has_v4)
+		note("IPv4: %s %s/%u, gateway %s", guest_name, ip_addr_format(&c->guest_v4, guest),
+		    c->prefix_len_v4, ip_addr_format(&c->gateway_v4, gateway));
+	if (c->has_v6)
+		note("IPv6: %s %s/%u, gateway %s", guest_name, ip_addr_format(&c->guest_v6, guest),
+		    c->prefix_len_v6, ip_addr_format(&c->gateway_v6, gateway));
+	if (!c->has_v4 && !c->has_v6)
+		note("the host has no route, so the %s gets no address; --ipv4 and --ipv6 give it "
+		     "one",
+		    guest_name);
+	for (uint32_t i = 0; i < n->config.resolver_count; i++) {
+		char resolver[ENDPOINT_TEXT_MAX];
+
+		note("resolver: %s", endpoint_format(&n->config.resolvers[i], resolver));
+	}
+}
+
+/* ---- pipes ---- */
+
+/* Where --events goes, or -1 with a sentence. */
+static int open_events(const char *path)
+{
+	/* Not to wait for somebody who opens a named pipe for reading. */
+	static const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int fd;
+
+	if (strcmp(path, "-") == 0)
+		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	else
+		fd = open(path, flags, 0600);
+	if (fd < 0)
+		return complain(
+		    "--events %s cannot be opened for appending: %s", path, strerror(errno));
+	return fd;
+}
+
+static int open_events_pipe(struct network *n, const char *path)
+{
+	int pipes[2];
+	int to = open_events(path);
+
+	if (to < 0)
+		return -1;
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+		return complain("no pipe can be made: %s", strerror(errno));
+	n->events_write = pipes[1];
+	if (fcntl(pipes[1], F_SETPIPE_SZ, PIPE_SIZE) < 0)
+		note("the pipe for events stays small: %s", strerror(errno));
+	if (relay_init(&n->events, "the events file", pipes[0], to, false) < 0)
+		return complain("out of memory");
+	return 0;
+}
+
+int network_open(struct network *n, const struct net_options *options)
+{
+	int pipes[2];
+	int to;
+
+	n->counters = mmap(
+	    NULL, sizeof(*n->counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (n->counters == MAP_FAILED) {
+		n->counters = NULL;
+		return complain("out of memory");
+	}
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+		return complain("no pipe can be made: %s", strerror(errno));
+	n->messages_write = pipes[1];
+	to = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	/* Without a standard error (to is -1), messages go nowhere. */
+	if (relay_init(&n->messages, "standard error", pipes[0], to, true) < 0)
+		return complain("out of memory");
+	return options->events != NULL ? open_events_pipe(n, options->events) : 0;
+}
+
+/* ---- the engine's process ---- */
+
+int network_start_engine(struct network *n, const struct port_config *port)
+{
+	int control[2] = {-1, -1};
+	int ready[2] = {-1, -1};
+	struct engine_params p = {
+	    .port = *port,
+	    .events_fd = n->events_write,
+	    .counters = n->counters,
+	    .config = n->config,
+	    .launcher = getpid(),
+	};
+	pid_t pid;
+
+	if (pipe2(control, O_CLOEXEC) < 0 || pipe2(ready, O_CLOEXEC) < 0)
+		return complain("no pipe can be made: %s", strerror(errno));
+	p.control_fd = control[0];
+	p.ready_fd = ready[1];
+	pid = fork();
+	if (pid == 0) {
+		if (dup2(n->messages_write, STDERR_FILENO) < 0)
+			_exit(EXIT_OWN_FAILURE);
+		engine_process(&p);
+	}
+	close(control[0]);
+	close(ready[1]);
+	n->control = control[1];
+	n->ready = ready[0];
+	if (pid < 0)
+		return complain("no process can be made for the engine: %s", strerror(errno));
+	n->engine = pid;
+	return 0;
+}
+
+void network_close_engine_ends(struct network *n)
+{
+	close_end(&n->events_write);
+	close_end(&n->messages_write);
+}
+
+int network_wait_for_engine(struct network *n)
+{
+	char byte;
+	ssize_t len;
+
+	do {
+		len = read(n->ready, &byte, 1);
+	} while (len < 0 && errno == EINTR);
+	close_end(&n->ready);
+	return len == 1 ? 0 : -1;
+}
+
+void network_end_engine(struct network *n)
+{
+	if (write(n->control, "", 1) < 0)
+		note("the engine does not listen: %s", strerror(errno));
+}
+
+void network_abort_engine(struct network *n)
+{
+	close_end(&n->control);
+}
+
+void network_print_stats(const struct network *n)
+{
+	static char buf[STATS_TEXT_MAX];
+	struct text t = text_init(buf, sizeof(buf));
+
+	if (n->counters == NULL)
+		return;
+	stats_format(&t, n->counters);
+	if (write(STDERR_FILENO, buf, t.len) < 0)
+		return;
+}
+
+void network_fini(struct network *n)
+{
+	close_end(&n->control);
+	close_end(&n->ready);
+	network_close_engine_ends(n);
+	if (n->engine > 0)
+		(void)waitpid(n->engine, NULL, 0);
+	n->engine = -1;
+	relay_fini(&n->messages);
+	relay_fini(&n->events);
+	policy_free(n->policy);
+	n->policy = NULL;
+	if (n->counters != NULL)
+		(void)munmap(n->counters, sizeof(*n->counters));
+	n->counters = NULL;
+}

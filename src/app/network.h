@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One guest's network, as its launcher makes and holds it: from options to an engine's process, and what comes
+ * out of that. The order of calls is that of this file.
+ */
+#ifndef SLUICE_APP_NETWORK_H
+#define SLUICE_APP_NETWORK_H
+
+#include <sys/types.h>
+
+#include "app/net_options.h"
+#include "app/relay.h"
+#include "engine/engine.h"
+#include "port/port_open.h"
+
+struct network {
+	struct engine_config config;
+	struct policy *policy;            /* owned; config borrows it. NULL: no network */
+	struct engine_counters *counters; /* shared with the engine; NULL: not yet */
+	pid_t engine;                     /* its process; -1: none */
+	int control;                      /* to the engine; -1: none */
+	int ready;                        /* from the engine, until it is ready; -1: none */
+	int events_write;                 /* the engine's ends; -1: none */
+	int messages_write;
+	struct relay events;   /* from the engine to the events file */
+	struct relay messages; /* from the engine's standard error to ours */
+};
+
+struct network network_none(void);
+
+/* Addresses, policy and resolvers. 0, or -1 with one sentence printed. */
+__attribute__((warn_unused_result)) int network_plan(
+    struct network *n, const struct net_options *options);
+
+/* Notes what was planned; guest: what the guest is called. */
+void network_tell(const struct network *n, const char *guest);
+
+/* Counters, and pipes for what the engine tells; without events if options.events is NULL. 0, or -1 with one
+ * sentence printed. */
+__attribute__((warn_unused_result)) int network_open(
+    struct network *n, const struct net_options *options);
+
+/* Makes the engine's process. 0, or -1 with one sentence printed. */
+__attribute__((warn_unused_result)) int network_start_engine(
+    struct network *n, const struct port_config *port);
+
+/* Closes the engine's ends of the pipes: when it is gone, so are they. */
+void network_close_engine_ends(struct network *n);
+
+/* Waits until the engine is confined and can take frames. 0, or -1: it tells itself why not. */
+__attribute__((warn_unused_result)) int network_wait_for_engine(struct network *n);
+
+/* Asks the engine to deliver what the guest has sent, and to exit. */
+void network_end_engine(struct network *n);
+
+/* Tells the engine to exit at once. */
+void network_abort_engine(struct network *n);
+
+/* Prints all counters, if there are any. */
+void network_print_stats(const struct network *n);
+
+/* Waits for the engine's process if it is still there, and gives everything back. */
+void network_fini(struct network *n);
+
+#endif
