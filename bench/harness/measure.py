@@ -207,7 +207,8 @@ class Bench:
                 "all_kib": sum(kernel.private_kib(p) for p in guest.tool_pids())}
 
     def _idle(self, cell, tool, record):
-        """Asleep; then request/response alone and beside many connections; all on one CPU."""
+        """Asleep; then request/response alone, beside many connections and alone again, as a
+        machine does not stay the same for long; all on one CPU."""
         cpu = self.options.cpu
         count = self.options.connections
         values = record["values"] = {"connections": count}
@@ -230,6 +231,8 @@ class Bench:
                 values["asleep_crowd"] = self._quiet_minute(guest)
             finally:
                 crowd.stop()
+            time.sleep(min(2, self.options.idle_seconds))
+            values["rr_after"] = self._client(guest, cell, tool, record, "rr", cpu=cpu)
 
     def _start(self, _cell, tool, record):
         out = check([self.world.load, "start", str(self.options.starts), *tool.start_command()])
