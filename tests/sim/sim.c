@@ -7,6 +7,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool sim_is_allocating;
+
+void *sim_alloc(size_t len)
+{
+	void *p;
+
+	sim_is_allocating = true;
+	p = calloc(1, len > 0 ? len : 1);
+	sim_is_allocating = false;
+	if (!p)
+		abort();
+	return p;
+}
+
+void *sim_grow(void *array, uint32_t count, uint32_t *cap, size_t size)
+{
+	if (count < *cap)
+		return array;
+	*cap = *cap > 0 ? 2 * *cap : 64;
+	sim_is_allocating = true;
+	array = realloc(array, *cap * size);
+	sim_is_allocating = false;
+	if (!array)
+		abort();
+	return array;
+}
+
 void sim_init(struct sim *s, uint64_t seed, uint64_t now_ns)
 {
 	*s = (struct sim){.now_ns = now_ns, .seed = seed, .rng = seed};
@@ -84,12 +111,7 @@ static void sift_down(struct sim *s, size_t pos, struct sim_timer *t)
 void sim_timer_set(struct sim *s, struct sim_timer *t, uint64_t due_ns)
 {
 	sim_timer_cancel(s, t);
-	if (s->count + 2 > s->cap) {
-		s->cap = s->cap > 0 ? 2 * s->cap : 64;
-		s->heap = realloc(s->heap, s->cap * sizeof(struct sim_timer *));
-		if (!s->heap)
-			abort();
-	}
+	s->heap = sim_grow(s->heap, s->count + 1, &s->cap, sizeof(struct sim_timer *));
 	t->due_ns = due_ns > s->now_ns ? due_ns : s->now_ns;
 	t->order = s->order++;
 	sift_up(s, ++s->count, t);
@@ -124,20 +146,6 @@ void sim_fire_next(struct sim *s)
 	sim_timer_cancel(s, t);
 	s->now_ns = t->due_ns;
 	t->fire(t->arg);
-}
-
-bool sim_is_allocating;
-
-void *sim_alloc(size_t len)
-{
-	void *p;
-
-	sim_is_allocating = true;
-	p = calloc(1, len > 0 ? len : 1);
-	sim_is_allocating = false;
-	if (!p)
-		abort();
-	return p;
 }
 
 void sim_fail(struct sim *s, const char *format, ...)

@@ -35,8 +35,8 @@ struct sim {
 	uint64_t rng;   /* state of sim_random() */
 	uint64_t order; /* of the next timer */
 	struct sim_timer **heap;
-	size_t count; /* timers that are set */
-	size_t cap;
+	uint32_t count; /* timers that are set */
+	uint32_t cap;
 	bool has_failed;
 	bool is_tracing;               /* frames go to standard error; SIM_TRACE=1 */
 	char failure[SIM_FAILURE_LEN]; /* the first one */
@@ -75,6 +75,8 @@ bool sim_pattern_check(uint32_t seed, uint64_t off, const void *bytes, size_t le
 /* Zeroed memory for the simulation itself, to be freed with free(). Never NULL: tests that let
  * allocations fail (tests/fault) leave these out, by sim_is_allocating. */
 void *sim_alloc(size_t len);
+/* Makes room for one more than count in an array of *cap elements, which doubles where it is full. */
+void *sim_grow(void *array, uint32_t count, uint32_t *cap, size_t size);
 extern bool sim_is_allocating;
 
 /* Something for each of the 65536 ports, in pages that are made when they are first asked for. */

@@ -57,12 +57,7 @@ struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_conf
 {
 	struct sim_tcp *c = sim_alloc(sizeof(*c));
 
-	if (g->count == g->cap) {
-		g->cap = g->cap > 0 ? 2 * g->cap : 64;
-		g->conns = realloc(g->conns, g->cap * sizeof(struct sim_tcp *));
-		if (!g->conns)
-			abort();
-	}
+	g->conns = sim_grow(g->conns, g->count, &g->cap, sizeof(struct sim_tcp *));
 	c->guest = g;
 	c->cfg = *cfg;
 	c->family = family;

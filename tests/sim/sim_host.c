@@ -25,12 +25,7 @@ void sim_sock_wake(struct sim_sock *s)
 	s->is_new = true;
 	if (s->is_closed || s->is_listed)
 		return;
-	if (h->ready_count == h->ready_cap) {
-		h->ready_cap = h->ready_cap > 0 ? 2 * h->ready_cap : 64;
-		h->ready = realloc(h->ready, h->ready_cap * sizeof(*h->ready));
-		if (!h->ready)
-			abort();
-	}
+	h->ready = sim_grow(h->ready, h->ready_count, &h->ready_cap, sizeof(*h->ready));
 	s->is_listed = true;
 	h->ready[h->ready_count++] = s->number;
 	if (h->on_event)
@@ -322,12 +317,7 @@ struct sim_sock *sim_sock_new(
 {
 	struct sim_sock *s = sim_alloc(sizeof(*s));
 
-	if (h->count == h->cap) {
-		h->cap = h->cap > 0 ? 2 * h->cap : 64;
-		h->socks = realloc(h->socks, h->cap * sizeof(struct sim_sock *));
-		if (!h->socks)
-			abort();
-	}
+	h->socks = sim_grow(h->socks, h->count, &h->cap, sizeof(struct sim_sock *));
 	s->host = h;
 	s->number = (int)h->count;
 	s->owner = owner;
@@ -523,8 +513,10 @@ static int tcp_shutdown(void *host, int sock)
 
 	if (!s)
 		return -EBADF;
-	if (err)
+	if (err) { /* it was dead already */
+		sim_peer_fail(s, ECONNRESET);
 		return err;
+	}
 	if (s->was_shut)
 		sim_fail(h->sim, "host: socket %d: shut down twice", sock);
 	if (s->state != SIM_SOCK_OPEN)

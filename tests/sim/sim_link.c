@@ -64,12 +64,7 @@ static void fly(struct sim_dir *d, struct sim_frame *f)
 	}
 	fl->dir = d;
 	fl->frame = f;
-	if (d->in_flight == d->cap) {
-		d->cap = d->cap > 0 ? 2 * d->cap : 64;
-		d->flights = realloc(d->flights, d->cap * sizeof(struct sim_flight *));
-		if (!d->flights)
-			abort();
-	}
+	d->flights = sim_grow(d->flights, d->in_flight, &d->cap, sizeof(struct sim_flight *));
 	fl->at = d->in_flight;
 	d->flights[d->in_flight++] = fl;
 	sim_timer_init(&fl->timer, on_arrival, fl);
