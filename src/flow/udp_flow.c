@@ -266,6 +266,7 @@ static void send_copied(struct udp_table *t, struct flow_world *w, const struct 
 	if (!t->scratch)
 		t->scratch = malloc(UDP_HDR_SIZE + NIC_BODY_MAX);
 	if (!t->scratch) {
+		w->netif->nic->ops->cancel(w->netif->nic, slot);
 		netif_drop(w->netif, DROP_NO_MEMORY);
 		return;
 	}
