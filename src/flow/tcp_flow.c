@@ -132,16 +132,20 @@ static void release(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 	pool_put(&t->pool, f);
 }
 
-static void close_sock(struct flow_world *w, struct tcp_flow *f, bool is_reset)
+/* False: it was to be closed in order, and that was not possible. */
+static bool close_sock(struct flow_world *w, struct tcp_flow *f, bool is_reset)
 {
+	bool has_failed = false;
+
 	if (f->sock == SOCK_NONE)
-		return;
+		return true;
 	/* Data that the guest has acknowledged must be off the queue: closing a socket with unread
 	 * data resets the connection. */
 	if (!is_reset && f->unconsumed > 0)
-		(void)w->ops->tcp_consume(w->host, f->sock, f->unconsumed);
+		has_failed = w->ops->tcp_consume(w->host, f->sock, f->unconsumed) != 0;
 	w->ops->close(w->host, f->sock, is_reset);
 	f->sock = SOCK_NONE;
+	return !has_failed;
 }
 
 void tcp_flow_abort(
@@ -156,7 +160,7 @@ void tcp_flow_abort(
 		(void)tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_RST | TCP_ACK);
 		w->counters->tcp_resets_sent++;
 	}
-	close_sock(w, f, true);
+	(void)close_sock(w, f, true);
 	if (f->is_counted)
 		t->on_end(t->ctx, f, end);
 	release(t, w, f);
@@ -176,8 +180,11 @@ bool tcp_flow_finish(struct tcp_table *t, struct flow_world *w, struct tcp_flow 
 	if (!is_over || (f->spill.len > 0 && !f->is_remote_dead))
 		return false;
 	if (f->is_counted) {
-		close_sock(w, f, f->is_remote_dead);
-		t->on_end(t->ctx, f, f->is_remote_dead ? FLOW_END_REMOTE_RESET : FLOW_END_CLOSED);
+		enum flow_end end = f->is_remote_dead ? FLOW_END_REMOTE_RESET : FLOW_END_CLOSED;
+
+		if (!close_sock(w, f, f->is_remote_dead))
+			end = FLOW_END_HOST_ERROR;
+		t->on_end(t->ctx, f, end);
 		uncount(t, w, f);
 	}
 	if (f->conn.state == TCPS_CLOSED) {
@@ -540,7 +547,7 @@ void tcp_table_reset_all(struct tcp_table *t, struct flow_world *w)
 		/* What the guest has sent up to its FIN may still lie in the host's kernel, which would
 		 * throw it away with a reset. */
 		if (f->is_shut)
-			close_sock(w, f, false);
+			(void)close_sock(w, f, false);
 		tcp_flow_abort(t, w, f, FLOW_END_SHUTDOWN, true);
 	}
 }

@@ -208,6 +208,8 @@ static bool take_ooo(struct flow_world *w, struct tcp_flow *f)
 	int64_t n = tcp_ooo_take(&f->conn.ooo, f->conn.rcv_nxt, &f->spill);
 
 	if (n < 0) {
+		/* It was never acknowledged. The guest sends it again, in order, which needs no memory. */
+		tcp_ooo_clear(&f->conn.ooo);
 		netif_drop(w->netif, DROP_NO_MEMORY);
 		return false;
 	}
@@ -266,9 +268,12 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 		f->conn.active_ns = w->now_ns;
 	}
 	if (f->spill.len == 0 && f->has_guest_fin && !f->is_shut && !f->is_remote_dead) {
+		int err = w->ops->tcp_shutdown(w->host, f->sock);
+
 		f->is_shut = true;
 		tcp_flow_delivered(t, f);
-		(void)w->ops->tcp_shutdown(w->host, f->sock);
+		if (err) /* ENOTCONN: it was reset */
+			tcp_flow_on_dead(t, f, err == -ENOTCONN ? ECONNRESET : -err);
 	}
 	if (tcp_can_receive(&f->conn) &&
 	    tcp_is_update_due(&f->conn, tcp_flow_room(f), f->wnd_target)) {
@@ -282,17 +287,22 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 
 /* Takes acknowledged bytes off the socket's queue, so that the remote side may send on. While more is
  * on its way to the guest this can wait a little. It cannot when nothing is: the last bytes of a
- * large buffer hold all of its memory, and with it the window, and no event would come again. */
-static void consume(struct flow_world *w, struct tcp_flow *f)
+ * large buffer hold all of its memory, and with it the window, and no event would come again. False: the flow was
+ * freed, because what the queue holds is not known any more. */
+static bool consume(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	bool is_worth = f->unconsumed >= CONSUME_BYTES || f->acks_unconsumed >= CONSUME_ACKS ||
 			f->conn.snd_una == f->conn.snd_nxt;
 
 	if (!is_worth || f->unconsumed == 0 || f->sock == SOCK_NONE)
-		return;
-	(void)w->ops->tcp_consume(w->host, f->sock, f->unconsumed);
+		return true;
+	if (w->ops->tcp_consume(w->host, f->sock, f->unconsumed)) {
+		tcp_flow_abort(t, w, f, FLOW_END_HOST_ERROR, true);
+		return false;
+	}
 	f->unconsumed = 0;
 	f->acks_unconsumed = 0;
+	return true;
 }
 
 /* Payload of one frame: a whole number of segments where the guest takes large ones. */
@@ -496,7 +506,8 @@ enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct
 		return TCP_SERVED_IDLE;
 	if (f->conn.state == TCPS_SYN_RECEIVED)
 		return send_ack(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
-	consume(w, f);
+	if (!consume(t, w, f))
+		return TCP_SERVED_GONE;
 	if (f->sock != SOCK_NONE)
 		look_behind(t, w, f);
 	while (f->sock != SOCK_NONE) {
