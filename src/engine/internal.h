@@ -25,8 +25,7 @@
 struct resolve {
 	struct forward forward;
 	int socks[ENGINE_RESOLVERS_MAX]; /* one per resolver, opened when needed */
-	bool is_dirty[ENGINE_RESOLVERS_MAX];
-	struct timer timer; /* TIMER_DNS */
+	struct timer timer;              /* TIMER_DNS */
 };
 
 struct engine {

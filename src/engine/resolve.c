@@ -15,6 +15,7 @@ enum {
 	QUERY_MAX = 4096, /* bytes of a query that are looked at */
 	ANSWER_MAX = FORWARD_UDP_SIZE,
 	ANSWERS_TURN = 64,
+	ERRORS_MAX = 16, /* in a row from one socket: then it waits for its next event */
 };
 
 int resolve_init(struct engine *e)
@@ -149,7 +150,7 @@ void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events)
 	if (resolver >= e->cfg.resolver_count || e->resolve.socks[resolver] == SOCK_NONE)
 		return;
 	/* As many answers can wait as queries are pending: this ends. */
-	for (;;) {
+	for (int errors = 0; errors < ERRORS_MAX;) {
 		struct forward_action a;
 		uint16_t gso_size;
 		ssize_t n = e->world.ops->udp_recv(
@@ -158,9 +159,11 @@ void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events)
 		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
+			errors++;
 			forward_on_unreachable(&e->resolve.forward, resolver, e->world.now_ns);
 			continue;
 		}
+		errors = 0;
 		a = forward_on_answer(&e->resolve.forward, resolver, l4 + UDP_HDR_SIZE, (size_t)n,
 		    l4 + UDP_HDR_SIZE, ANSWER_MAX);
 		if (a.what == FORWARD_ANSWER)

@@ -160,9 +160,11 @@ void echo_on_sock(struct echo *e, struct flow_world *w, uint8_t family, uint32_t
 	e->is_dirty[is_v6] = true;
 }
 
-/* True if the socket has nothing more. */
+/* True if the socket has nothing more, or nothing but errors. */
 static bool serve_one(struct echo *e, struct flow_world *w, int sock)
 {
+	int errors = 0;
+
 	for (int i = 0; i < TURN_REPLIES; i++) {
 		struct ip_addr from;
 		uint16_t seq;
@@ -171,6 +173,8 @@ static bool serve_one(struct echo *e, struct flow_world *w, int sock)
 		    e->scratch + ICMP_HDR_SIZE, MESSAGE_MAX - ICMP_HDR_SIZE);
 
 		if (n == -EAGAIN)
+			return true;
+		if (n < 0 && ++errors > ERRORS_MAX)
 			return true;
 		if (n < 0)
 			continue;
