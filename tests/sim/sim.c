@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool sim_is_allocating;
+volatile bool sim_is_allocating;
 
 void *sim_alloc(size_t len)
 {

@@ -77,7 +77,8 @@ bool sim_pattern_check(uint32_t seed, uint64_t off, const void *bytes, size_t le
 void *sim_alloc(size_t len);
 /* Makes room for one more than count in an array of *cap elements, which doubles where it is full. */
 void *sim_grow(void *array, uint32_t count, uint32_t *cap, size_t size);
-extern bool sim_is_allocating;
+/* Volatile: compilers know that calloc() does not look at it. */
+extern volatile bool sim_is_allocating;
 
 /* Something for each of the 65536 ports, in pages that are made when they are first asked for. */
 struct sim_ports {

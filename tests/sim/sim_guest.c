@@ -101,6 +101,22 @@ static struct sim_tcp *find(struct sim_guest *g, const struct sim_packet *p)
 	return c;
 }
 
+/* An ICMP message that a packet could not be delivered: a connection that is being opened ends, as in Linux. */
+static void on_unreachable(struct sim_guest *g, const struct sim_packet *p)
+{
+	uint32_t ip = p->family == 4 ? SIM_IP4 : SIM_IP6;
+	bool is_it = p->family == 4 ? p->proto == 1 && p->icmp_type == 3 && p->icmp_code != 4
+				    : p->proto == 58 && p->icmp_type == 1;
+	const uint8_t *quoted = p->l4 + 8;
+	struct sim_tcp *c;
+
+	if (!is_it || p->l4_len < 8 + ip + 8 || quoted[p->family == 4 ? 9 : 6] != 6)
+		return;
+	c = *sim_ports_at(&g->by_port, sim_get16(quoted + ip));
+	if (c && c->state == SIM_TCP_SYN_SENT && c->remote_port == sim_get16(quoted + ip + 2))
+		sim_tcp_unreachable(c);
+}
+
 void sim_guest_receive(struct sim_guest *g, const struct sim_frame *f)
 {
 	struct sim_packet p;
@@ -112,6 +128,7 @@ void sim_guest_receive(struct sim_guest *g, const struct sim_frame *f)
 		return;
 	}
 	if (p.family == 0 || p.proto != 6 || p.has_frag) {
+		on_unreachable(g, &p);
 		if (g->on_packet)
 			g->on_packet(g->ctx, &p);
 		return;

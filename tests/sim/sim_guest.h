@@ -135,6 +135,7 @@ struct sim_packet sim_guest_packet(
 
 void sim_tcp_receive(struct sim_tcp *c, const struct sim_packet *p);
 void sim_tcp_start(struct sim_tcp *c);
+void sim_tcp_unreachable(struct sim_tcp *c);
 void sim_tcp_fini(struct sim_tcp *c);
 extern const struct sim_stream_ops sim_tcp_stream_ops;
 

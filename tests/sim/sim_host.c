@@ -104,7 +104,8 @@ bool sim_host_has_events(const struct sim_host *h)
 int sim_sock_fault(struct sim_host *h, enum sim_op op)
 {
 	h->calls[op]++;
-	if (h->fail_nth == 0 || h->fail_op != op || h->calls[op] != h->fail_nth)
+	if (h->fail_nth == 0 || h->fail_op != op || h->calls[op] < h->fail_nth ||
+	    (h->calls[op] > h->fail_nth && !h->fails_on))
 		return 0;
 	h->has_failed_call = true;
 	return -h->fail_error;
@@ -366,10 +367,13 @@ static int tcp_connect(
 static int tcp_result(void *host, int sock)
 {
 	struct sim_sock *s = sim_sock_get(host, sock, SOCK_TCP);
+	int err = sim_sock_fault(host, SIM_OP_RESULT);
 	int error;
 
 	if (!s)
 		return -EBADF;
+	if (err)
+		sim_peer_fail(s, -err);
 	error = s->error;
 	s->error = 0;
 	return -error;
@@ -440,11 +444,12 @@ static ssize_t tcp_peek(void *host, int sock, size_t off, const struct iovec *io
 
 	if (!s)
 		return -EBADF;
-	if (err) {
+	if (err && err != -ENOMEM) { /* else the socket lives */
 		sim_peer_fail(s, -err);
 		s->error = 0;
-		return err;
 	}
+	if (err)
+		return err;
 	at = s->rx_base + off;
 	left = s->rx_len > off ? s->rx_len - off : 0;
 	if (at < s->remote.urgent_at && s->remote.urgent_at < at + left)
@@ -475,10 +480,13 @@ static int tcp_consume(void *host, int sock, size_t len)
 {
 	struct sim_host *h = host;
 	struct sim_sock *s = sim_sock_get(h, sock, SOCK_TCP);
+	int err = sim_sock_fault(h, SIM_OP_CONSUME);
 	bool has_freed = false;
 
 	if (!s)
 		return -EBADF;
+	if (err)
+		return err;
 	if (len > s->rx_len) {
 		sim_fail(h->sim, "host: socket %d: consumes %zu bytes of %llu", sock, len,
 		    (unsigned long long)s->rx_len);

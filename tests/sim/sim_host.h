@@ -119,8 +119,10 @@ struct sim_sock {
 /* What is called by the engine, to be counted and to be made to fail. */
 enum sim_op {
 	SIM_OP_CONNECT,
+	SIM_OP_RESULT,
 	SIM_OP_SEND,
 	SIM_OP_PEEK,
+	SIM_OP_CONSUME,
 	SIM_OP_SHUTDOWN,
 	SIM_OP_UDP_OPEN,
 	SIM_OP_UDP_SEND,
@@ -158,6 +160,7 @@ struct sim_host {
 	uint64_t calls[SIM_OP_COUNT];
 	enum sim_op fail_op; /* the fail_nth call (from 1) of this returns -fail_error */
 	uint64_t fail_nth;   /* 0: none fails */
+	bool fails_on;       /* ... and all behind it do too */
 	int fail_error;
 	bool has_failed_call;
 

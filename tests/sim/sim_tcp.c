@@ -186,6 +186,11 @@ static void die(struct sim_tcp *c, int error)
 		sim_app_on_reset(&c->app, error);
 }
 
+void sim_tcp_unreachable(struct sim_tcp *c)
+{
+	die(c, EHOSTUNREACH);
+}
+
 /* A byte beyond the window, or the override of RFC 9293 3.8.6.2.1 where a small one is open. */
 static void probe(struct sim_tcp *c)
 {
