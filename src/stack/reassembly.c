@@ -302,6 +302,9 @@ static enum drop_reason parse_whole(struct reassembly *r, uint32_t len)
 		why = packet_parse_l4(&r->whole);
 	if (why != DROP_NONE)
 		return why;
+	/* What the guest has cut itself may be cut again: IPv6 has no other way to say so. */
+	if (r->whole.family == 6)
+		r->whole.has_df = false;
 	if (r->whole.proto == PROTO_UDP)
 		return r->whole.payload_len + UDP_HDR_SIZE == r->whole.l4_len ? DROP_NONE
 									      : DROP_FRAGMENT;

@@ -80,7 +80,7 @@ struct packet {
 	uint8_t ttl;          /* or hop limit */
 	bool is_fragment;     /* frag_off != 0 or has_more */
 	bool has_more;        /* more fragments */
-	bool has_df;          /* IPv4: don't fragment; IPv6: always */
+	bool has_df;          /* IPv4: don't fragment; IPv6: always, but where reassembled */
 	uint32_t frag_off;    /* bytes */
 	uint32_t frag_id;     /* 16 bits for IPv4 */
 	uint32_t l4_off;      /* from the start of the frame; for a fragment its data */
