@@ -143,7 +143,19 @@ static void input_dup_ack(struct tcp_conn *c, const struct packet *p, struct tcp
 	}
 }
 
-static void input_window(struct tcp_conn *c, const struct packet *p, struct tcp_in *in)
+/* The guest had closed its window and not taken what was under way, for which the time to ask had grown with each
+ * probe. Its window is open again: it is sent now. */
+static void resume(struct tcp_conn *c, uint64_t now, struct tcp_in *in)
+{
+	c->snd_nxt = c->snd_una;
+	c->backoff = 0;
+	c->is_rtt_timed = false;
+	tcp_time_rexmit(c, now);
+	in->flags |= TCP_IN_REXMIT;
+}
+
+static void input_window(
+    struct tcp_conn *c, const struct packet *p, uint64_t now, struct tcp_in *in)
 {
 	uint32_t wnd = window_of(c, p);
 
@@ -155,6 +167,8 @@ static void input_window(struct tcp_conn *c, const struct packet *p, struct tcp_
 		in->flags |= TCP_IN_ACKED;
 		if (c->is_persist_timed)
 			tcp_time_stop(c);
+		else if (c->snd_wnd == 0 && c->backoff > 0 && c->snd_una != c->snd_max)
+			resume(c, now, in);
 	}
 	c->snd_wnd = wnd;
 	if (wnd > c->snd_wnd_max)
@@ -197,7 +211,7 @@ static bool input_ack(struct tcp_conn *c, const struct packet *p, uint64_t now, 
 	else if (ack == c->snd_una)
 		input_dup_ack(c, p, in);
 	if (!seq_lt(ack, c->snd_una))
-		input_window(c, p, in);
+		input_window(c, p, now, in);
 	return true;
 }
 
