@@ -64,7 +64,7 @@ struct tcp_conn {
 	uint32_t snd_wnd_max; /* largest snd_wnd seen */
 	uint32_t cwnd;        /* congestion window, bytes, or TCP_CWND_NONE */
 	uint32_t ssthresh;
-	uint32_t recover;  /* snd_max at the last loss (RFC 6582) */
+	uint32_t recover;  /* snd_max at the last loss (RFC 6582), or snd_una if that is beyond */
 	uint16_t mss;      /* payload of a segment to the guest */
 	uint8_t snd_shift; /* scale of the guest's windows */
 

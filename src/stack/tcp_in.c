@@ -103,6 +103,9 @@ static void input_new_ack(struct tcp_conn *c, uint32_t ack, uint64_t now, struct
 	if (in->acked > 0)
 		c->active_ns = now;
 	c->snd_una = ack;
+	if (seq_lt(c->recover, ack))
+		c->recover =
+		    ack; /* stays near: half of all numbers behind it would be ahead of it */
 	if (seq_lt(c->snd_nxt, ack))
 		c->snd_nxt = ack; /* what was sent again had only been late */
 	c->dup_acks = 0;
