@@ -256,13 +256,29 @@ static void expire_timers(struct engine *e)
 	}
 }
 
+/* Both kinds of flows. One that has filled all the room that there is comes last the next time. False: no room
+ * towards the guest. */
+static bool serve_flows(struct engine *e)
+{
+	for (int i = 0; i < 2; i++) {
+		bool is_udp = e->is_udp_first != (i > 0);
+		bool has_room = is_udp ? udp_table_serve(&e->udp, &e->world, PASS_BYTES)
+				       : tcp_table_serve(&e->tcp, &e->world, PASS_BYTES);
+
+		if (!has_room) {
+			e->is_udp_first = !is_udp;
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Delivers what waits for the guest. True if there is more to do at once. */
 static bool serve(struct engine *e)
 {
 	if (e->is_rx_blocked)
 		return false;
-	if (!tcp_table_serve(&e->tcp, &e->world, PASS_BYTES) ||
-	    !udp_table_serve(&e->udp, &e->world, PASS_BYTES)) {
+	if (!serve_flows(e)) {
 		e->is_rx_blocked = true;
 		return false;
 	}

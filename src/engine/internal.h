@@ -47,6 +47,7 @@ struct engine {
 	bool has_frames;            /* the port has announced frames */
 	bool was_burst;             /* the last pass found several frames */
 	bool is_rx_blocked;         /* no room towards the guest: engine_on_room() is awaited */
+	bool is_udp_first;          /* the next time that flows are served */
 	bool has_more_echo;         /* echo replies wait in a socket */
 	bool has_told_echo;         /* that the host forbids echo sockets */
 	struct bucket events;       /* events of denials and refusals */

@@ -29,7 +29,8 @@ struct script_flow {
 	bool has_irs;
 	struct sim_sock *sock; /* NULL: not dialed, as far as the script knows */
 	uint64_t udp_sent;     /* bytes of datagrams of the guest so far */
-	uint64_t udp_received;
+	uint64_t udp_replied;  /* ... of the remote side, as it has sent them */
+	uint64_t udp_received; /* ... and as the guest has got them */
 };
 
 /* A datagram or echo request that the engine has sent to the host. */

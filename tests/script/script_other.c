@@ -342,7 +342,8 @@ static bool send_datagram(struct script *s, char *args)
 	if (!next_number(s, &args, &len) || !parse_extras(s, args, &x))
 		return false;
 	bytes = sim_alloc(len);
-	sim_pattern_fill(SCRIPT_REMOTE_SEED, f->udp_received, bytes, len);
+	sim_pattern_fill(SCRIPT_REMOTE_SEED, f->udp_replied, bytes, len);
+	f->udp_replied += len;
 	sim_peer_datagram(f->sock, NULL, 0, bytes, (uint32_t)len, x.gso);
 	free(bytes);
 	return true;
