@@ -175,6 +175,7 @@ void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, 
 		break;
 	case SOCK_DNS:
 		resolve_on_sock(e, owner.ref.index, events);
+		e->has_more_answers = true;
 		break;
 	}
 }
@@ -278,13 +279,16 @@ static bool serve(struct engine *e)
 {
 	if (e->is_rx_blocked)
 		return false;
+	if (e->has_more_answers)
+		e->has_more_answers = resolve_serve(e);
 	if (!serve_flows(e)) {
 		e->is_rx_blocked = true;
 		return false;
 	}
 	if (e->has_more_echo)
 		e->has_more_echo = echo_serve(&e->echo, &e->world);
-	return e->has_more_echo || !list_is_empty(&e->tcp.dirty) || !list_is_empty(&e->udp.dirty);
+	return e->has_more_echo || e->has_more_answers || !list_is_empty(&e->tcp.dirty) ||
+	       !list_is_empty(&e->udp.dirty);
 }
 
 int engine_run(struct engine *e, uint64_t now_ns)

@@ -24,8 +24,9 @@
 /* DNS at the gateway: the forwarder and its sockets. */
 struct resolve {
 	struct forward forward;
-	int socks[ENGINE_RESOLVERS_MAX]; /* one per resolver, opened when needed */
-	struct timer timer;              /* TIMER_DNS */
+	int socks[ENGINE_RESOLVERS_MAX];     /* one per resolver, while a query is pending */
+	bool is_dirty[ENGINE_RESOLVERS_MAX]; /* the socket may have answers */
+	struct timer timer;                  /* TIMER_DNS */
 };
 
 struct engine {
@@ -49,6 +50,7 @@ struct engine {
 	bool is_rx_blocked;         /* no room towards the guest: engine_on_room() is awaited */
 	bool is_udp_first;          /* the next time that flows are served */
 	bool has_more_echo;         /* echo replies wait in a socket */
+	bool has_more_answers;      /* answers of resolvers wait in a socket */
 	bool has_told_echo;         /* that the host forbids echo sockets */
 	struct bucket events;       /* events of denials and refusals */
 	uint64_t events_suppressed; /* since the last one that was told */
@@ -91,6 +93,8 @@ void resolve_fini(struct engine *e);
 enum drop_reason resolve_on_query(struct engine *e, const struct packet *p);
 void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events);
 void resolve_on_timer(struct engine *e);
+/* Gives the guest the answers that have come. True if there is more. */
+bool resolve_serve(struct engine *e);
 
 /* ---- account.c ---- */
 

@@ -28,13 +28,35 @@ int resolve_init(struct engine *e)
 	return forward_init(&r->forward, e->cfg.resolver_count, e->cfg.dns_timeout_ns);
 }
 
+static void close_sock(struct engine *e, uint32_t resolver)
+{
+	struct resolve *r = &e->resolve;
+
+	if (r->socks[resolver] != SOCK_NONE)
+		e->world.ops->close(e->world.host, r->socks[resolver], false);
+	r->socks[resolver] = SOCK_NONE;
+	r->is_dirty[resolver] = false;
+}
+
+static void close_socks(struct engine *e)
+{
+	for (uint32_t i = 0; i < ENGINE_RESOLVERS_MAX; i++)
+		close_sock(e, i);
+}
+
+/* Nobody waits for an answer: the next query leaves from another port, which a forger has to guess (RFC 5452
+ * 9.2), and from the address that the host has then. */
+static void rest(struct engine *e)
+{
+	if (forward_is_idle(&e->resolve.forward))
+		close_socks(e);
+}
+
 void resolve_fini(struct engine *e)
 {
 	struct resolve *r = &e->resolve;
 
-	for (int i = 0; i < ENGINE_RESOLVERS_MAX; i++)
-		if (r->socks[i] != SOCK_NONE)
-			e->world.ops->close(e->world.host, r->socks[i], false);
+	close_socks(e);
 	forward_fini(&r->forward);
 }
 
@@ -70,8 +92,10 @@ static void act(struct engine *e, const struct forward_action *a, uint8_t *l4)
 		if (!err)
 			err = e->world.ops->udp_send(
 			    e->world.host, e->resolve.socks[a->resolver], &iov, 1, 0, false);
-		if (err && err != -EAGAIN)
+		if (err && err != -EAGAIN) {
+			close_sock(e, a->resolver);
 			forward_on_unreachable(&e->resolve.forward, a->resolver, e->world.now_ns);
+		}
 	}
 	engine_arm(e, &e->resolve.timer, forward_next_ns(&e->resolve.forward));
 }
@@ -142,22 +166,21 @@ static void drain_errors(struct engine *e, uint32_t resolver)
 	}
 }
 
-void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events)
+/* True if the socket has nothing more, or nothing but errors. */
+static bool take_answers(struct engine *e, uint32_t resolver)
 {
 	uint8_t l4[UDP_HDR_SIZE + ANSWER_MAX];
 	struct iovec iov = {.iov_base = l4 + UDP_HDR_SIZE, .iov_len = ANSWER_MAX};
+	int errors = 0;
 
-	if (resolver >= e->cfg.resolver_count || e->resolve.socks[resolver] == SOCK_NONE)
-		return;
-	/* As many answers can wait as queries are pending: this ends. */
-	for (int errors = 0; errors < ERRORS_MAX;) {
+	for (int i = 0; i < ANSWERS_TURN && errors < ERRORS_MAX; i++) {
 		struct forward_action a;
 		uint16_t gso_size;
 		ssize_t n = e->world.ops->udp_recv(
 		    e->world.host, e->resolve.socks[resolver], &iov, 1, &gso_size);
 
 		if (n == -EAGAIN)
-			break;
+			return true;
 		if (n < 0) {
 			errors++;
 			forward_on_unreachable(&e->resolve.forward, resolver, e->world.now_ns);
@@ -170,9 +193,30 @@ void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events)
 			e->world.counters->dns_answers++;
 		act(e, &a, l4);
 	}
+	return errors == ERRORS_MAX;
+}
+
+void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events)
+{
+	if (resolver >= e->cfg.resolver_count || e->resolve.socks[resolver] == SOCK_NONE)
+		return;
+	e->resolve.is_dirty[resolver] = true;
 	if ((events & SOCK_ERROR) != 0)
 		drain_errors(e, resolver);
+}
+
+bool resolve_serve(struct engine *e)
+{
+	struct resolve *r = &e->resolve;
+	bool has_more = false;
+
+	for (uint32_t i = 0; i < e->cfg.resolver_count; i++) {
+		if (r->is_dirty[i])
+			r->is_dirty[i] = !take_answers(e, i);
+		has_more |= r->is_dirty[i];
+	}
 	resolve_on_timer(e);
+	return has_more;
 }
 
 void resolve_on_timer(struct engine *e)
@@ -186,4 +230,5 @@ void resolve_on_timer(struct engine *e)
 		act(e, &a, l4);
 	e->world.counters->dns_failures = e->resolve.forward.counters.failures;
 	engine_arm(e, &e->resolve.timer, forward_next_ns(&e->resolve.forward));
+	rest(e);
 }

@@ -80,7 +80,8 @@ struct sock_ops {
 	 * has_df: never fragment; -EMSGSIZE then, with the path's MTU from udp_mtu(). */
 	ssize_t (*udp_send)(void *host, int sock, const struct iovec *iov, size_t iov_count,
 	    uint16_t gso_size, bool has_df);
-	/* One datagram, or several of equal size (the last may be shorter): *ret_gso_size > 0. */
+	/* One datagram, or several of equal size (the last may be shorter): *ret_gso_size > 0; of an owner
+	 * SOCK_DNS always one. */
 	ssize_t (*udp_recv)(void *host, int sock, const struct iovec *iov, size_t iov_count,
 	    uint16_t *ret_gso_size);
 	/* The path's MTU as the host knows it, or 0. */

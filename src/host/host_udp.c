@@ -70,7 +70,8 @@ int host_udp_open(void *host, const struct endpoint *to, struct sock_owner owner
 		return fd;
 	/* The kernel gives less where net.core.rmem_max says so. */
 	(void)set_int(fd, SOL_SOCKET, SO_RCVBUF, RCVBUF_LEN);
-	if (h->cfg.has_udp_gro)
+	/* What joined answers of a resolver need to be told apart is not worth it. */
+	if (h->cfg.has_udp_gro && owner.kind != SOCK_DNS)
 		(void)set_int(
 		    fd, IPPROTO_UDP, UDP_GRO, 1); /* without it datagrams come one by one */
 	if (connect(fd, (struct sockaddr *)&addr, len))

@@ -183,6 +183,11 @@ struct forward_action forward_on_time(struct forward *f, uint64_t now_ns, uint8_
 	return a;
 }
 
+bool forward_is_idle(const struct forward *f)
+{
+	return f->pool.in_use == 0;
+}
+
 uint64_t forward_next_ns(struct forward *f)
 {
 	struct list_node *n = list_first(&f->age);

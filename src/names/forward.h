@@ -94,6 +94,9 @@ void forward_on_unreachable(struct forward *f, uint32_t resolver, uint64_t now_n
 /* The next thing that is due; call until FORWARD_NOTHING. */
 struct forward_action forward_on_time(struct forward *f, uint64_t now_ns, uint8_t *buf, size_t cap);
 
+/* Whether no query waits for an answer. */
+bool forward_is_idle(const struct forward *f);
+
 /* When forward_on_time() is needed next, or FORWARD_NEVER. */
 uint64_t forward_next_ns(struct forward *f);
 

@@ -157,30 +157,81 @@ class Told(Case):
         self.assertGreater(counters["nic_tx_frames"], 3)
 
 
-class Names(Case):
-    def test_names_are_resolved_by_the_given_resolver(self):
-        resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.addCleanup(resolver.close)
-        resolver.bind((HOST_V4, 0))
+UDP_SEGMENT = 103  # linux/udp.h
 
-        def answer():
+
+def answer_to(query):
+    """To a query of type A one address, to any other one none."""
+    end = query.index(b"\0", 12) + 5
+    is_a = struct.unpack(">H", query[end - 4:end - 2])[0] == 1
+    record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton("192.0.2.80")
+    return (query[:2] + b"\x81\x80\0\1" + (b"\0\1" if is_a else b"\0\0") + b"\0\0\0\0" +
+            query[12:end] + (record if is_a else b""))
+
+
+# Asks for the same name by as many queries at once as the first argument says, as often as the second one does;
+# prints the identifiers and lengths of what comes back.
+ASKER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(60)
+s.connect(("100.96.0.1", 53))
+for turn in range(int(sys.argv[2])):
+    for n in range(int(sys.argv[1])):
+        s.send(bytes([turn, n]) + b"\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\4name\\4test\\0\\0\\1\\0\\1")
+    for n in range(int(sys.argv[1])):
+        answer = s.recv(4096)
+        print(answer[0], answer[1], len(answer))
+"""
+
+
+class Names(Case):
+    def resolver(self, handle):
+        """A resolver that gives each query with its sender to a function; returns the options for it."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        sock.bind((HOST_V4, 0))
+
+        def serve():
             while True:
                 try:
-                    query, client = resolver.recvfrom(4096)
+                    query, client = sock.recvfrom(4096)
                 except OSError:
                     return
-                end = query.index(b"\0", 12) + 5
-                kind = struct.unpack(">H", query[end - 4:end - 2])[0]
-                is_a = kind == 1
-                record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton("192.0.2.80")
-                resolver.sendto(query[:2] + b"\x81\x80\0\1" + (b"\0\1" if is_a else b"\0\0") +
-                                b"\0\0\0\0" + query[12:end] + (record if is_a else b""), client)
+                handle(sock, query, client)
 
-        threading.Thread(target=answer, daemon=True).start()
-        where = f"{HOST_V4}:{resolver.getsockname()[1]}"
-        done = self.sluice("getent", "ahostsv4", "name.test",
-                           options=[*harness.WITH_ADDRESSES, "--dns-nameserver", where])
+        threading.Thread(target=serve, daemon=True).start()
+        return [*harness.WITH_ADDRESSES, "--dns-nameserver", f"{HOST_V4}:{sock.getsockname()[1]}"]
+
+    def test_names_are_resolved_by_the_given_resolver(self):
+        options = self.resolver(lambda sock, query, client: sock.sendto(answer_to(query), client))
+        done = self.sluice("getent", "ahostsv4", "name.test", options=options)
         self.assertIn("192.0.2.80", done.stdout)
+
+    def test_answers_that_the_kernel_has_joined_are_told_apart(self):
+        """Answers of one length that come together are one read of a socket with UDP_GRO."""
+        waiting = []
+
+        def handle(sock, query, client):
+            waiting.append(answer_to(query))
+            if len(waiting) == 3:
+                sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, len(waiting[0]))
+                sock.sendto(b"".join(waiting), client)
+
+        done = self.sluice(harness.PYTHON, "-c", ASKER, "3", "1", options=self.resolver(handle))
+        self.assertEqual(sorted(done.stdout.splitlines()), ["0 0 43", "0 1 43", "0 2 43"])
+
+    def test_queries_leave_from_other_ports_each_time(self):
+        """D13 of the threats: an answer that is forged must guess more than the identifier."""
+        ports = set()
+
+        def handle(sock, query, client):
+            ports.add(client[1])
+            sock.sendto(answer_to(query), client)
+
+        done = self.sluice(harness.PYTHON, "-c", ASKER, "1", "8", options=self.resolver(handle))
+        self.assertEqual(len(done.stdout.splitlines()), 8)
+        self.assertGreater(len(ports), 4)
 
 
 class Delivery(Case):
