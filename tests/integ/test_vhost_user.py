@@ -11,7 +11,8 @@ import subprocess
 
 import harness
 import networld
-from networld import (GATEWAY_V4, GATEWAY_V6, GUEST_MAC, GUEST_V4, GUEST_V6, SERVER_V4, SERVER_V6, Case, Namespace,
+from netframes import GUEST_MAC
+from networld import (GATEWAY_V4, GATEWAY_V6, GUEST_V4, GUEST_V6, SERVER_V4, SERVER_V6, Case, Namespace,
                       connected, digest, guest_argv, pattern, read_all, sha, udp)
 
 BOTH = (SERVER_V4, SERVER_V6)
