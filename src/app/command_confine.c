@@ -7,8 +7,15 @@
  *   reaches the hypervisor of a virtual machine, Bluetooth the radio, ...). Left are the families of
  *   an ordinary program;
  * - io_uring, whose requests no filter sees;
+ * - requests for keys that the kernel would have made by a program of the host (request-key(8)), which
+ *   for a key of type dns_resolver asks the host's resolver;
  * - pushing characters into the terminal (TIOCSTI, TIOCLINUX), which the shell outside would read
  *   as commands once the command has ended.
+ *
+ * Signals to processes outside: none has a number here, but kill(0) reaches the process group, which may
+ * be that of the script that started sluice. Landlock keeps signals in the sandbox (Linux 6.12), and
+ * besides abstract Unix sockets that an inherited socket could reach; where it cannot, and the
+ * group is shared, kill(0) is refused.
  *
  * On x86 a 32-bit program can make sockets by a call whose arguments a filter cannot see (socketcall):
  * that one call is refused as a whole.
@@ -24,15 +31,48 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <asm/ioctls.h>
+#include <linux/landlock.h>
 
 #include "app/caps.h"
 #include "app/complain.h"
 
 enum {
 	FAMILY_COUNT = 64, /* more than the kernel knows (46 in Linux 6.18) */
+	LANDLOCK_ABI_SCOPES = 6,
 };
+
+/* struct landlock_ruleset_attr of Linux 6.12; our headers may be older. */
+struct ruleset {
+	uint64_t handled_access_fs;  /* 0: none */
+	uint64_t handled_access_net; /* 0: none */
+	uint64_t scoped;             /* what must not leave */
+};
+
+#define SCOPE_ABSTRACT_UNIX_SOCKET 1U
+#define SCOPE_SIGNAL               2U
+
+/* From here on signals and new connections to abstract sockets stay among this process and those that it
+ * makes. False where the kernel cannot do it. Needs CAP_SYS_ADMIN or no_new_privs. */
+static bool scope_landlock(void)
+{
+	static const struct ruleset rules = {.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL};
+	bool has_done;
+	long fd;
+
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) <
+	    LANDLOCK_ABI_SCOPES)
+		return false;
+	fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+	if (fd < 0)
+		return false;
+	has_done = syscall(SYS_landlock_restrict_self, (int)fd, 0) == 0;
+	close((int)fd);
+	return has_done;
+}
 
 static bool is_family_allowed(int family)
 {
@@ -55,7 +95,7 @@ static struct scmp_arg_cmp equals(unsigned int arg, unsigned int value)
 	return SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, value);
 }
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(scmp_filter_ctx filter, bool has_open_group)
 {
 	int failed = 0;
 
@@ -69,6 +109,14 @@ static int add_rules(scmp_filter_ctx filter)
 	failed |= seccomp_rule_add(
 	    filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, equals(1, TIOCLINUX));
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+	/* An inherited one. */
+	failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_enter), 0);
+	/* Without a text for that program, only keys that are there already are looked for. */
+	failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOKEY), SCMP_SYS(request_key), 1,
+	    SCMP_CMP64(2, SCMP_CMP_NE, 0, 0));
+	if (has_open_group)
+		failed |= seccomp_rule_add(
+		    filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, equals(0, 0));
 	return failed;
 }
 
@@ -85,7 +133,7 @@ static int add_foreign_archs(scmp_filter_ctx filter)
 }
 
 /* no_new_privs must not be set for root: there the filter is loaded with CAP_SYS_ADMIN. */
-static int load_filter(bool is_root)
+static int load_filter(bool is_root, bool has_open_group)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 	int failed;
@@ -95,7 +143,7 @@ static int load_filter(bool is_root)
 	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, is_root ? 0 : 1);
 	failed |= seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
 	failed |= add_foreign_archs(filter);
-	failed |= add_rules(filter);
+	failed |= add_rules(filter, has_open_group);
 	if (failed == 0)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);
@@ -107,9 +155,14 @@ static int load_filter(bool is_root)
 	return 0;
 }
 
-int command_confine(bool is_root)
+int command_confine(bool is_root, bool is_group_shared)
 {
-	if (load_filter(is_root) < 0)
+	bool is_scoped = scope_landlock();
+
+	if (!is_scoped && is_group_shared)
+		note("the kernel cannot keep signals in the sandbox (Landlock of Linux 6.12): the "
+		     "command cannot signal its process group");
+	if (load_filter(is_root, !is_scoped && is_group_shared) < 0)
 		return -1;
 	/* A program that asks for a file capability outside of the bounding set cannot be started: for
 	 * ping's sake the set is not empty, even for a command that will never get any of it. */

@@ -22,7 +22,8 @@
  *   in that group too and has all signals blocked, which makes it the witness of signals that were
  *   sent to the whole group: when the launcher passes on a signal that init has got as well, then the
  *   command has it already, unless it has moved to another group since. (Signals to a group are sent
- *   to its newest member first, so init is never later than the launcher.)
+ *   to its newest member first, so init is never later than the launcher.) Init believes no signal
+ *   from inside: the command could make it a witness of what the launcher has not got yet.
  *
  * Invariants, with their tests in tests/integ/test_run_life.py: no process outlives init; init ends when
  * the launcher does (test_a_launcher_that_is_killed_*); a signal is delivered once (test_signals_*); a stop of the
@@ -195,6 +196,13 @@ static bool is_from_terminal(const struct signalfd_siginfo *info)
 		   info->ssi_signo == SIGHUP || info->ssi_signo == SIGWINCH);
 }
 
+/* Senders in the sandbox have a number here, those outside have none. A forged one (sigqueue(3)) has
+ * another code. */
+static bool is_from_outside(const struct signalfd_siginfo *info)
+{
+	return info->ssi_pid == 0 && (info->ssi_code == SI_USER || info->ssi_code == SI_KERNEL);
+}
+
 /* Reads all pending signals. Returns false when the command has ended. */
 static bool take_signals(struct init *i)
 {
@@ -206,7 +214,7 @@ static bool take_signals(struct init *i)
 			is_alive = reap(i) && is_alive;
 		else if (i->plan->has_own_group && is_from_terminal(&info))
 			report(i, CHANNEL_TERMINAL, (int)info.ssi_signo);
-		else if (!i->plan->has_own_group)
+		else if (!i->plan->has_own_group && is_from_outside(&info))
 			witness_see(&i->witness, info.ssi_signo, clock_monotonic_ns());
 	}
 	return is_alive;
@@ -270,7 +278,7 @@ static int set_up(const struct init_plan *plan)
 	wait_for(plan->channel, CHANNEL_GO);
 	if (set_up_network(plan) < 0 || mounts_set_up(&plan->mounts) < 0)
 		return -1;
-	return command_confine(plan->mounts.is_root);
+	return command_confine(plan->mounts.is_root, !plan->has_own_group);
 }
 
 void init_process(const struct init_plan *plan)

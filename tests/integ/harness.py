@@ -61,6 +61,11 @@ def is_root():
     return any(first <= USER_ID < first + count for first, _, count in ranges)
 
 
+def landlock_abi():
+    """Its version, or -1."""
+    return _libc.syscall(444, None, 0, 1)
+
+
 def is_sanitized():
     """Whether the program was built with AddressSanitizer, which needs things that a test takes away."""
     with open(sluice, "rb") as f:

@@ -76,12 +76,36 @@ class Signals(Case):
                   "def count(*_):\n global n\n n += 1\n print(n, flush=True)\n"
                   "signal.signal(signal.SIGUSR1, count)\n"
                   "signal.signal(signal.SIGUSR2, lambda *_: os._exit(n))\n"
-                  "os.kill(0, signal.SIGUSR1)\n"
+                  "try: os.kill(0, signal.SIGUSR1)\n"
+                  "except PermissionError: count()\n"
                   "while True: signal.pause()\n")
         process = self.start(harness.PYTHON, "-c", script, start_new_session=True)
         self.assertEqual(harness.read_line(process.stdout), "1")
         process.send_signal(signal.SIGUSR2)
         self.assertEqual(process.wait(harness.PATIENCE), 1)
+
+    def test_a_signal_from_inside_does_not_reach_the_group_outside(self):
+        """Here the shell that started sluice."""
+        inside = " ".join(harness.command("sh", "-c", "'kill -KILL 0 2>/dev/null; kill -KILL $$'"))
+        done = harness.run(["sh", "-c", f"{inside}; echo status $?"], self.user,
+                           start_new_session=True)
+        self.assertEqual((done.returncode, done.stdout), (0, "status 137\n"))
+
+    def test_a_signal_that_the_command_sends_to_init_takes_none_away(self):
+        """Also one that names a sender outside."""
+        forge = ("import ctypes, struct\n"
+                 "info = struct.pack('iiiiii', 15, 0, -1, 0, 0, 0) + bytes(104)\n"
+                 "assert ctypes.CDLL(None).syscall(129, 1, 15, info) == 0\n")
+        for send in ("os.kill(1, signal.SIGTERM)\n", forge):
+            if send == forge and os.uname().machine != "x86_64":
+                continue
+            process = self.start(harness.PYTHON, "-c", "import os, signal\n" + send + COUNTER,
+                                 start_new_session=True)
+            self.assertEqual(harness.read_line(process.stdout), "ready")
+            for _ in range(2):
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(harness.read_line(process.stdout), "SIGTERM")
+            self.assertEqual(self.finish(process), [])
 
     def test_the_engine_is_not_in_the_group(self):
         process = self.counter(start_new_session=True)

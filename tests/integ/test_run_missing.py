@@ -15,7 +15,7 @@ from harness import Case
 TREE = pathlib.Path(__file__).resolve().parents[2]
 
 # System calls and their numbers on x86-64, for simulated kernels that refuse them.
-CLONE, MOUNT, IOCTL, PRCTL, SECCOMP = 56, 165, 16, 157, 317
+CLONE, MOUNT, IOCTL, PRCTL, SECCOMP, LANDLOCK = 56, 165, 16, 157, 317, 444
 
 
 def refuse(*rules):
@@ -100,6 +100,17 @@ class Missing(Case):
             self.skipTest("uses the numbers of system calls")
         self.refused("filtered", "CONFIG_SECCOMP_FILTER", preexec_fn=lambda: refuse(
             (SECCOMP, 22, None, 0, False), (PRCTL, 22, 0, 22, False)))
+
+    def test_a_kernel_that_cannot_keep_signals_inside(self):
+        """The command loses its process group, but no guarantee is lost."""
+        if os.uname().machine != "x86_64":
+            self.skipTest("uses the numbers of system calls")
+        inside = " ".join(harness.command("sh", "-c", "'kill -KILL 0 || exit 3'"))
+        done = harness.run(["sh", "-c", f"{inside}; echo status $?"], self.user,
+                           start_new_session=True,
+                           preexec_fn=lambda: refuse((LANDLOCK, 38, None, 0, False)))
+        self.assertEqual((done.returncode, done.stdout), (0, "status 3\n"))
+        self.assertIn("Operation not permitted", done.stderr)
 
     def device(self, change, *parts):
         """With another /dev/net, which only root can make."""

@@ -225,6 +225,19 @@ class HostSockets(Case):
                                str(int(socket.SOCK_STREAM)))
         self.assertEqual(int(done), errno.ECONNREFUSED)
 
+    def test_an_inherited_socket_leads_to_no_abstract_socket(self):
+        """It belongs to the host's network namespace; Landlock is what stands in the way."""
+        if harness.landlock_abi() < 6:
+            self.skipTest("needs Linux 6.12")
+        with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as lent:
+            server.bind("\0sluice-test-lent")
+            server.listen()
+            done = self.python("import socket, sys\n"
+                               "s = socket.socket(fileno=int(sys.argv[1]))\n"
+                               "print(s.connect_ex('\\0sluice-test-lent'))\n",
+                               str(lent.fileno()), pass_fds=[lent.fileno()])
+        self.assertEqual(int(done), errno.EPERM)
+
     def test_they_can_be_kept(self):
         directory = harness.temporary_directory()
         for name in ("one", "two"):
@@ -322,8 +335,20 @@ class Privileges(Case):
     def test_command_has_no_io_uring(self):
         self.python("import ctypes, errno\n"
                     "libc = ctypes.CDLL(None, use_errno=True)\n"
-                    "assert libc.syscall(425, 1, None) == -1\n"
-                    "assert ctypes.get_errno() == errno.ENOSYS\n")
+                    "for number in (425, 426):\n"
+                    "    assert libc.syscall(number, -1, 0, 0, 0, None, 0) == -1\n"
+                    "    assert ctypes.get_errno() == errno.ENOSYS\n")
+
+    def test_command_cannot_have_the_host_look_for_a_key(self):
+        """request_key(2) with a text for the host's program; without one, the kernel sees the call, and
+        its bad address."""
+        if platform.machine() != "x86_64":
+            self.skipTest("uses the number of a system call")
+        self.python("import ctypes, errno\n"
+                    "libc = ctypes.CDLL(None, use_errno=True)\n"
+                    "for text, error in ((b'x', errno.ENOKEY), (None, errno.EFAULT)):\n"
+                    "    assert libc.syscall(249, 1, b'x', text, 0) == -1\n"
+                    "    assert ctypes.get_errno() == error, ctypes.get_errno()\n")
 
     def test_command_cannot_type_into_the_terminal(self):
         self.python("import errno, fcntl, pty\n"
