@@ -193,6 +193,24 @@ static int try_listen(const struct pipes *p)
 	return listen(fd, 1) < 0 ? PASSED : FAILED;
 }
 
+static int try_bind(const struct pipes *p)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	(void)p;
+	return bind(fd, (const struct sockaddr *)&any, sizeof(any));
+}
+
+static int try_share_port(const struct pipes *p)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int one = 1;
+
+	(void)p;
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+}
+
 static int try_bind_to_device(const struct pipes *p)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -297,10 +315,11 @@ static void forbidden_calls_end_the_process(void **state)
 	    NAMED(try_ptrace), NAMED(try_kill_parent), NAMED(try_tgkill_other_signal),
 	    NAMED(try_unix_socket), NAMED(try_socketpair), NAMED(try_netlink_socket),
 	    NAMED(try_raw_socket), NAMED(try_sctp_socket), NAMED(try_vsock_in_disguise),
-	    NAMED(try_listen), NAMED(try_bind_to_device), NAMED(try_packet_filter),
-	    NAMED(try_executable_memory), NAMED(try_make_memory_executable), NAMED(try_unshare),
-	    NAMED(try_setns), NAMED(try_mount), NAMED(try_dumpable), NAMED(try_limit),
-	    NAMED(try_foreign_ioctl), NAMED(try_io_uring), NAMED(try_process_memory)};
+	    NAMED(try_listen), NAMED(try_bind), NAMED(try_share_port), NAMED(try_bind_to_device),
+	    NAMED(try_packet_filter), NAMED(try_executable_memory),
+	    NAMED(try_make_memory_executable), NAMED(try_unshare), NAMED(try_setns),
+	    NAMED(try_mount), NAMED(try_dumpable), NAMED(try_limit), NAMED(try_foreign_ioctl),
+	    NAMED(try_io_uring), NAMED(try_process_memory)};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(calls); i++) {
