@@ -115,6 +115,9 @@ static int open_events(const char *path)
 		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	else
 		fd = open(path, flags, 0600);
+	if (fd < 0 && errno == ENXIO)
+		return complain(
+		    "--events %s: nobody reads this pipe; start its reader first", path);
 	if (fd < 0)
 		return complain(
 		    "--events %s cannot be opened for appending: %s", path, strerror(errno));

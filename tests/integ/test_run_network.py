@@ -111,6 +111,13 @@ class Told(Case):
                          ("198.51.100.1", 80, "deny", "default", 1))
         self.assertEqual(events[2]["remote"], HOST_V6)
 
+    def test_a_pipe_for_events_without_a_reader_is_refused(self):
+        fifo = f"{harness.temporary_directory()}/events"
+        os.mkfifo(fifo, 0o666)
+        os.chmod(fifo, 0o666)
+        self.assert_message(self.sluice("true", options=["--net", "none", "--events", fifo]),
+                            f"--events {fifo}", "nobody reads", "start its reader")
+
     def test_a_denial_is_told_at_once(self):
         directory = harness.temporary_directory()
         fifo = f"{directory}/events"
