@@ -77,7 +77,8 @@ struct sock_ops {
 	int (*udp_open)(
 	    void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock);
 	/* Sends one datagram, or with gso_size > 0 several of that size (the last may be shorter).
-	 * has_df: never fragment; -EMSGSIZE then, with the path's MTU from udp_mtu(). */
+	 * has_df: never fragment; -EMSGSIZE then, with the path's MTU from udp_mtu(). An error may be
+	 * that of an earlier datagram, but -EMSGSIZE for several is their own: some may be sent. */
 	ssize_t (*udp_send)(void *host, int sock, const struct iovec *iov, size_t iov_count,
 	    uint16_t gso_size, bool has_df);
 	/* One datagram, or several of equal size (the last may be shorter): *ret_gso_size > 0; of an owner

@@ -152,11 +152,9 @@ static void tell_error(struct udp_table *t, struct flow_world *w, const struct u
 	    .payload = payload,
 	    .payload_len = (uint32_t)err->len,
 	};
-	bool is_known = err->is_icmp ? icmp_error_translate(err->family, &from, f->key.family, &e)
-				     : icmp_error_of(icmp_cause_of_errno(err->error), f->key.family,
-					   err->mtu, &e);
 
-	if (!is_known)
+	/* What the host itself refuses is in the result of udp_send(), too. */
+	if (!err->is_icmp || !icmp_error_translate(err->family, &from, f->key.family, &e))
 		return;
 	icmp_quote_udp(&q, f->key.guest_port, f->key.remote_port);
 	(void)icmp_out_quote(t->icmp, &q, &e, w->now_ns);
@@ -198,10 +196,11 @@ enum drop_reason udp_flow_send(
 	ssize_t err = 0;
 
 	refresh(t, w, f);
-	/* An error of an earlier datagram is reported in place of sending this one: told, then again. */
+	/* An error of an earlier datagram is reported in place of sending this one: told, then again. Of
+	 * several datagrams some may have gone out. */
 	for (int tries = 0; tries < 2; tries++) {
 		err = w->ops->udp_send(w->host, f->sock, iov, count, gso, p->has_df);
-		if (err == -EMSGSIZE && tries > 0)
+		if (err == -EMSGSIZE && (tries > 0 || gso > 0))
 			return too_big(t, w, f, p);
 		if (err == 0 || err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM)
 			break;

@@ -151,6 +151,9 @@ static ssize_t send_split(int sock, const struct iovec *iov, size_t iov_count, u
 		if (n > 0) {
 			ssize_t err = send_one(sock, piece, n, 0);
 
+			/* It may be that of an earlier one, which is gone with this. */
+			if (err && err != -EAGAIN)
+				err = send_one(sock, piece, n, 0);
 			result = err ? err : result;
 		}
 	}
