@@ -36,8 +36,7 @@ def is_neighbour_advert(frame):
 def echo_answers(requests, last, count):
     """Sends echo requests [address, id, seq, size]; returns all ICMP that comes back until there are count and
     what answers the last: [source, type, code, id, seq, length of payload, whether it is right, TTL]."""
-    # So that all on the way know their neighbours, and none of the requests waits for that.
-    connect_error(last[0], 1)
+    know_neighbours(last[0])
     families = {family_of(r[0]) for r in [*requests, last]}
     sockets = {}
     for family in families:
