@@ -10,7 +10,6 @@
 #define DROP_REASONS(X)                                                                            \
 	X(NONE, "none", "not dropped")                                                             \
 	X(RUNT, "runt", "shorter than its headers say")                                            \
-	X(GIANT, "giant", "longer than the MTU without segmentation offload")                      \
 	X(VNET, "vnet_header", "virtio-net header contradicts the frame")                          \
 	X(SRC_MAC, "source_mac", "source MAC is not the guest's")                                  \
 	X(DST_MAC, "destination_mac", "destination MAC is not the gateway's")                      \
@@ -20,7 +19,6 @@
 	X(IP_CHECKSUM, "ip_checksum", "wrong IPv4 header checksum")                                \
 	X(IP_OPTION, "ip_option", "source routing, or an extension header chain too long")         \
 	X(SRC_ADDR, "source_address", "source address is not the guest's")                         \
-	X(DST_ADDR, "destination_address", "destination that must not be on a wire")               \
 	X(FAMILY_OFF, "family_off", "address family that is not in use")                           \
 	X(MULTICAST, "multicast", "multicast or broadcast, which never leaves")                    \
 	X(PROTOCOL, "protocol", "IP protocol other than TCP, UDP and ICMP")                        \
@@ -34,7 +32,6 @@
 	X(NAME_PROTOCOL, "name_protocol", "name resolution that would leave DNS")                  \
 	X(ICMP_TYPE, "icmp_type", "ICMP that is no echo request")                                  \
 	X(ICMP_UNAVAILABLE, "icmp_unavailable", "host forbids ping sockets")                       \
-	X(ICMP_LIMIT, "icmp_limit", "too many echo requests outstanding")                          \
 	X(NDP, "ndp", "malformed neighbour discovery, or not for the gateway")                     \
 	X(DHCP, "dhcp", "malformed DHCP, or a message that needs no answer")                       \
 	X(TCP_FLAGS, "tcp_flags", "impossible combination of TCP flags")                           \
