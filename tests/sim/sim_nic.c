@@ -126,7 +126,9 @@ static int nic_stage(struct nic *nic, struct frame *ret_frame)
 		.gso_type = f->vnet.gso_type,
 		.gso_size = f->vnet.gso_size,
 		.csum_start = f->vnet.csum_start,
-		.csum_offset = f->vnet.csum_offset},
+		.csum_offset = f->vnet.csum_offset,
+		.hdr_len = f->vnet.hdr_len,
+		.num_buffers = f->vnet.num_buffers},
 	};
 	n->nic.counters.tx_frames++;
 	n->nic.counters.tx_bytes += f->len;

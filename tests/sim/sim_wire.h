@@ -43,6 +43,8 @@ struct sim_vnet {
 	uint16_t gso_size;
 	uint16_t csum_start;
 	uint16_t csum_offset;
+	uint16_t hdr_len;     /* from the guest; it may say anything */
+	uint16_t num_buffers; /* likewise */
 };
 
 struct sim_frame {
