@@ -7,6 +7,7 @@ import resource
 import time
 
 CPU0 = "/sys/devices/system/cpu/cpu0"
+SO_ACCEPTCON = 0x10000  # of /proc/net/unix
 SETTINGS = ("net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
 
 # Counters of a network namespace that tell of loss, or of what was done against it.
@@ -92,6 +93,12 @@ def find_process(*words):
         if line.endswith(wanted) and line.count(b"\0") == len(words) + 1:
             return int(name)
     return None
+
+
+def is_listening(path):
+    """Whether somebody listens at the path of a Unix socket."""
+    words = (line.split() for line in read("/proc/net/unix").splitlines())
+    return any(w[-1] == path and int(w[3], 16) & SO_ACCEPTCON for w in words if len(w) > 7)
 
 
 def cpu_seconds(pids):

@@ -16,7 +16,7 @@ UDP_SIZE = 1472            # an Ethernet frame of 1500 bytes
 UDP_SEGMENTS = 44          # of UDP_SIZE in one message of at most 64 KiB
 CROWD_PATIENCE_S = 60      # until all idle connections stand
 IDLE_SETTLE_S = 5          # until the guest's kernel has ended its own start-up traffic
-TOPICS = ("tcp", "both", "latency", "udp", "idle", "start")
+TOPICS = ("tcp", "vhost", "both", "latency", "udp", "idle", "start")
 
 
 def cells(options):
@@ -27,6 +27,8 @@ def cells(options):
             for direction in ("up", "down"):
                 out += [{"topic": "tcp", "cc": cc, "mtu": mtu, "direction": direction, "flows": n}
                         for n in options.flows]
+    out += [{"topic": "vhost", "cc": options.cc[0], "mtu": mtu, "direction": direction, "flows": 1}
+            for mtu in options.mtu for direction in ("up", "down")]
     out += [{"topic": "both", "cc": cc, "mtu": mtu} for cc in options.cc for mtu in options.mtu]
     common = {"cc": options.cc[0], "mtu": 1500}
     out += [{"topic": "latency", **common, "kind": kind, "is_pinned": is_pinned}
@@ -44,6 +46,8 @@ def cell_name(cell):
     if topic == "tcp":
         flows = f"{cell['flows']} flow{'s' if cell['flows'] > 1 else ''}"
         return f"TCP {way}, {flows}, MTU {cell['mtu']}, {cell['cc']}"
+    if topic == "vhost":
+        return f"TCP {way} through virtqueues, MTU {cell['mtu']}, {cell['cc']}"
     if topic == "both":
         return f"TCP both ways at once, MTU {cell['mtu']}, {cell['cc']}"
     if topic == "latency":
@@ -57,7 +61,8 @@ def cell_name(cell):
 
 def able(cell, candidates):
     """The candidates for which a cell has a meaning."""
-    return [t for t in candidates if cell["topic"] != "start" or t.start_command() is not None]
+    return [t for t in candidates if t.is_vhost == (cell["topic"] == "vhost") and
+            (cell["topic"] != "start" or t.start_command() is not None)]
 
 
 class Observer:
@@ -162,6 +167,9 @@ class Bench:
         try:
             out = client.output(o.seconds + o.warmup + CLIENT_GRACE_S)
             record["observed"] = observer.result()
+        except BenchError:
+            guest.require_alive()  # else that is the reason
+            raise
         finally:
             client.stop()
             if beside is not None:
@@ -172,6 +180,8 @@ class Bench:
         with self._guest(cell, tool, record) as guest:
             flows = ["--" + cell["direction"], cell["flows"]]
             record["values"] = self._client(guest, cell, tool, record, "stream", *flows)
+
+    _vhost = _tcp
 
     def _both(self, cell, tool, record):
         with self._guest(cell, tool, record) as guest:

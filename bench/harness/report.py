@@ -6,6 +6,7 @@ import statistics
 from .measure import TOPICS, cell_name
 
 OURS = "sluice"
+OURS_VHOST = "sluice vhost-user"
 GIGA = 1e9
 NONE = "–"
 
@@ -232,6 +233,26 @@ def tcp_tables(results):
         yield f"TCP stream, MTU {mtu}, {cc}", table(header, rows)
 
 
+def vhost_tables(results):
+    header = ["Gbit/s", "tool", "median", "min", "max", "× best peer", "CPU s/GB", "× best peer's",
+              "machine s/GB", "retransmitted", "dropped", "gap ms"]
+    rows = []
+    for cell in results.cells("vhost"):
+        way = "guest→host" if cell["direction"] == "up" else "host→guest"
+        for tool in results.tools:
+            if not results.of(cell, tool):
+                continue
+            speed, cost = [number(r) if tool == OURS_VHOST else NONE
+                           for r in _vhost_ratios(results, cell)]
+            cpu = _cpu_columns(results, cell, tool)
+            rows.append([f"{way}, MTU {cell['mtu']}", tool,
+                         *spread(results.values(cell, tool, tcp_gbit)), speed, cpu[0], cost, cpu[1],
+                         *_loss_columns(results, cell, tool),
+                         number(results.median(cell, tool, gap_ms), 1)])
+    if rows:
+        yield "TCP stream through virtqueues (vhost-user)", table(header, rows)
+
+
 def both_tables(results):
     header = ["MTU, congestion control", "tool", "guest→host", "host→guest", "slower/faster", "min",
               "max", "CPU s/GB", "machine s/GB", "retransmitted", "dropped"]
@@ -318,6 +339,13 @@ def start_tables(results):
                                                       rows)
 
 
+def _vhost_ratios(results, cell):
+    """Throughput and CPU time for each byte, ours by the best peer's."""
+    own = [results.median(cell, OURS_VHOST, f) for f in (tcp_gbit, tool_cpu_per_gb)]
+    return (ratio(own[0], results.best_peer(cell, tcp_gbit)),
+            ratio(own[1], results.best_peer(cell, tool_cpu_per_gb, min)))
+
+
 # Targets.
 
 def _target(text, value, bound, is_met, digits=2):
@@ -357,9 +385,17 @@ def _tcp_targets(results):
                         ratio(own, results.median(cell, "pasta", tcp_gbit)), 8)
 
 
+def _vhost_targets(results):
+    for cell in results.cells("vhost"):
+        speed, cpu = _vhost_ratios(results, cell)
+        name, bound = cell_name(cell), 1.5 if cell["mtu"] > 1500 else 4
+        yield _at_least(f"{name}: by the best peer", speed, bound)
+        yield _at_most(f"{name}: CPU time for each byte, by the best peer's", cpu, 0.6)
+
+
 def _loss_targets(results):
-    ours = [r for r in results.records if r["tool"] == OURS and "observed" in r and
-            "error" not in r and r["cell"]["topic"] in ("tcp", "both")]
+    ours = [r for r in results.records if r["tool"] in (OURS, OURS_VHOST) and "observed" in r and
+            "error" not in r and r["cell"]["topic"] in ("tcp", "vhost", "both")]
     if ours:
         guest = sum(retransmissions(r, "guest") for r in ours)
         engine = sum(engine_retransmissions(r) for r in ours)
@@ -369,7 +405,7 @@ def _loss_targets(results):
 
 def targets(results):
     """Rows: what, bound, figure, verdict."""
-    rows = [*_tcp_targets(results), *_loss_targets(results)]
+    rows = [*_tcp_targets(results), *_vhost_targets(results), *_loss_targets(results)]
     for cell in results.cells("both"):
         rows.append(_at_least(f"{cell_name(cell)}: slower by faster",
                               results.median(cell, OURS, balance), 0.5))
@@ -432,7 +468,8 @@ def _about(data):
 def markdown(data):
     """The report on one run."""
     results = Results(data)
-    makers = {"tcp": tcp_tables, "both": both_tables, "latency": latency_tables, "udp": udp_tables,
+    makers = {"tcp": tcp_tables, "vhost": vhost_tables, "both": both_tables,
+              "latency": latency_tables, "udp": udp_tables,
               "idle": idle_tables, "start": start_tables}
     parts = [_about(data)]
     for topic in TOPICS:

@@ -7,9 +7,11 @@ import subprocess
 import time
 
 from . import kernel
-from .world import VETH_GUEST, VETH_HOST, BenchError, Process, check
+from .world import (HOST_ADDRESS, SERVER_ADDRESS, VETH_GUEST, VETH_HOST, BenchError, Process,
+                    check)
 
 READY_S = 10
+GUEST_MAC = "02:6d:73:00:00:02"
 
 
 class Guest:
@@ -33,8 +35,8 @@ class Guest:
         return self._find_main(self._tool.pid) if self._find_main else None
 
     def require_alive(self):
-        if self._tool is not None:
-            self._tool.require_alive()
+        for process in self._processes:
+            process.require_alive()
 
     def stop(self):
         """Ends all. Returns what the tool said."""
@@ -48,6 +50,7 @@ class Tool:
 
     name = ""
     is_peer = False
+    is_vhost = False  # it serves the virtqueues of a virtual machine, and that only
 
     def __init__(self, path=None):
         self.path = path
@@ -195,17 +198,112 @@ class Slirp4netns(Tool):
         return guest
 
 
-def candidates(environ, default_sluice):
-    """The tools that the environment names: SLUICE, PASTA, SLIRP4NETNS."""
-    out = [Kernel(), Sluice(environ.get("SLUICE", default_sluice))]
+class Vhost(Tool):
+    """Behind a front end without a virtual machine, whose guest is the kernel of a namespace."""
+
+    is_vhost = True
+    guest_kind = Guest
+    guest_address, gateway = "", ""
+
+    def __init__(self, path=None, frontend=None):
+        super().__init__(path)
+        self.frontend = frontend
+        self._serial = 0
+
+    def arguments(self, mtu, socket):
+        """Of the tool."""
+        raise NotImplementedError
+
+    def options(self, mtu):
+        return " ".join([os.path.basename(self.path), *self.arguments(mtu, "PATH")])
+
+    def start(self, world, mtu, cpu=None, connections=0):
+        holder, namespace = world.hold(["unshare", "--net", "--"], cpu)
+        started = [holder]
+        self._serial += 1
+        path = os.path.join(world.directory, f"{self._serial}.sock")
+        try:
+            tool = Process([self.path, *self.arguments(mtu, path)], cpu, stdin=subprocess.PIPE)
+            started.insert(0, tool)
+            self._wait_for(tool, path)
+            frontend = Process(namespace.argv([self.frontend, path]), cpu, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+            started.insert(1, frontend)
+            if frontend.popen.stdout.readline() != "ready\n":
+                raise BenchError(f"the front end does not start: {frontend.last_words()}")
+            self._configure(namespace, mtu)
+        except BenchError:
+            for process in started:
+                process.stop()
+            raise
+        return self.guest_kind(namespace, started, namespace.pid, lambda pid: pid)
+
+    @staticmethod
+    def _wait_for(tool, path):
+        deadline = time.monotonic() + READY_S
+        while not kernel.is_listening(path):
+            tool.require_alive()
+            if time.monotonic() > deadline:
+                raise BenchError(f"`{tool.name}` does not listen")
+            time.sleep(0.01)
+
+    def _configure(self, namespace, mtu):
+        namespace.check("ip", "link", "set", "lo", "up")
+        namespace.check("ip", "link", "set", "eth0", "address", GUEST_MAC, "mtu", str(mtu))
+        namespace.check("ip", "addr", "add", self.guest_address, "dev", "eth0")
+        namespace.check("ip", "link", "set", "eth0", "up")
+        namespace.check("ip", "route", "add", "default", "via", self.gateway)
+
+
+class VhostSluiceGuest(Guest):
+    """The tool tells its counters at the end of its input."""
+
+    def stop(self):
+        self._tool.end_input()
+        return super().stop()
+
+
+class VhostSluice(Vhost):
+    name = "sluice vhost-user"
+    guest_kind = VhostSluiceGuest
+    guest_address, gateway = "100.96.0.2/30", "100.96.0.1"
+
+    def arguments(self, mtu, socket):
+        return ["mtu", str(mtu), socket]
+
+
+class Passt(Vhost):
+    """With what costs and is not measured switched off, as pasta."""
+
+    name = "passt vhost-user"
+    is_peer = True
+    guest_address, gateway = f"{HOST_ADDRESS}/24", SERVER_ADDRESS
+
+    def version(self):
+        return check([self.path, "--version"]).splitlines()[0]
+
+    def arguments(self, mtu, socket):
+        return ["--vhost-user", "--foreground", "--quiet", "--mtu", str(mtu), "--no-map-gw", "-t",
+                "none", "-u", "none", "--socket", socket]
+
+
+def candidates(environ, build):
+    """Our programs in the build directory, and the tools that the environment names: SLUICE, PASTA,
+    SLIRP4NETNS, PASST."""
+    frontend = os.path.join(build, "tests", "frontend", "vhost_frontend")
+    out = [Kernel(), Sluice(environ.get("SLUICE", os.path.join(build, "src", "app", "sluice"))),
+           VhostSluice(os.path.join(build, "tests", "frontend", "vhost_host"), frontend)]
     if "PASTA" in environ:
         out.append(Pasta(environ["PASTA"]))
     if "SLIRP4NETNS" in environ:
         out.append(Slirp4netns(environ["SLIRP4NETNS"]))
+    if "PASST" in environ:
+        out.append(Passt(environ["PASST"], frontend))
     for tool in out[1:]:
         found = shutil.which(tool.path)
         if found is None:
-            raise BenchError(f"{tool.path} is not a program; set {tool.name.upper()}=PATH")
+            name = tool.name.split()[0].upper()
+            raise BenchError(f"{tool.path} is not a program; set {name}=PATH")
         tool.path = os.path.abspath(found)
     return out
 

@@ -9,9 +9,11 @@ internet's, so that the tools' default rules are in effect; "guest" is made by e
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from . import kernel
@@ -136,6 +138,14 @@ class Process:
             raise BenchError(self.last_words())
         return out
 
+    def end_input(self, patience=3.0):
+        """Closes its standard input, which a program may take for its end."""
+        self.popen.stdin.close()
+        try:
+            self.popen.wait(patience)
+        except subprocess.TimeoutExpired:
+            pass
+
     def stop(self, patience=3.0):
         """Ends it: politely, then by force. Returns its status."""
         if self.popen.poll() is None:
@@ -176,6 +186,7 @@ class World:
     def __init__(self, load):
         self.load = load
         self.notes = []
+        self.directory = tempfile.mkdtemp(prefix="bench-")  # for sockets
         self.cc = None
         self._serial = 0
         self.host = Namespace(os.getpid())
@@ -265,4 +276,5 @@ class World:
                        cpu, **{"stdout": subprocess.PIPE, **options})
 
     def close(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
         self._holder.stop()

@@ -5,8 +5,8 @@
  *
  *	vhost_host [OPTION VALUE]... PATH
  *
- * Prints "ready" when front ends can connect to PATH (or with `connects 1`, when it has connected there), what happens
- * to the connection on standard error, and its counters at the end. It ends when standard input does, or delivers
+ * Prints "ready" when front ends can connect to PATH (or with `connects 1`, when it has connected there); on standard error
+ * what happens to the connection, and its counters at the end. It ends when standard input does, or delivers
  * first what the guest has sent when a byte comes there. Addresses: the guest is 100.96.0.2/30 and fd42:6d73:62::2/64,
  * 02:6d:73:00:00:02; the gateway is 1 less in each.
  */
@@ -138,7 +138,7 @@ static void print_stats(const struct engine_counters *c)
 	struct text t = text_init(buf, sizeof(buf));
 
 	stats_format(&t, c);
-	(void)fputs(buf, stdout);
+	(void)fputs(buf, stderr);
 }
 
 int main(int argc, char **argv)
