@@ -249,7 +249,10 @@ class Vhost(Tool):
 
     def _configure(self, namespace, mtu):
         namespace.check("ip", "link", "set", "lo", "up")
-        namespace.check("ip", "link", "set", "eth0", "address", GUEST_MAC, "mtu", str(mtu))
+        # A virtio-net device stops its queue when it is full; a TAP drops, unless its queue holds
+        # a whole window.
+        namespace.check("ip", "link", "set", "eth0", "address", GUEST_MAC, "mtu", str(mtu),
+                        "txqueuelen", "10000")
         namespace.check("ip", "addr", "add", self.guest_address, "dev", "eth0")
         namespace.check("ip", "link", "set", "eth0", "up")
         namespace.check("ip", "route", "add", "default", "via", self.gateway)

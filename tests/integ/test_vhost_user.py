@@ -92,7 +92,8 @@ class VhostCase(Case):
                            *options, os.path.join(self.directory, "vu.sock"))
         self.addCleanup(frontend.kill)
         self.assertEqual(frontend.hear(), "ready")
-        guest.ip(f"link set eth0 address {GUEST_MAC.hex(':')} mtu {self.mtu}",
+        # A virtio-net device stops its queue when it is full; a TAP drops, unless its queue holds a whole window.
+        guest.ip(f"link set eth0 address {GUEST_MAC.hex(':')} mtu {self.mtu} txqueuelen 10000",
                  f"addr add {GUEST_V4}/30 dev eth0", f"addr add {GUEST_V6}/64 dev eth0 nodad", "link set eth0 up",
                  f"route add default via {GATEWAY_V4}", f"route add default via {GATEWAY_V6}")
         return guest, frontend
