@@ -145,7 +145,7 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 {
 	struct policy_verdict verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port);
 	bool is_gateway = netif_is_gateway_addr(&e->netif, &p->dst);
-	bool is_dns = is_gateway && p->tcp.dst_port == DNS_PORT && e->cfg.resolver_count > 0;
+	bool is_dns = p->tcp.dst_port == DNS_PORT && (is_gateway || verdict.class == ADDR_HOST);
 	struct endpoint to = is_dns ? e->cfg.resolvers[e->resolve.forward.preferred]
 				    : target_of(e, &p->dst, p->tcp.dst_port);
 	enum drop_reason why = DROP_NONE;
@@ -163,7 +163,9 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 		tcp_reply_reset(&e->world, p);
 		return;
 	}
-	f = tcp_flow_open(&e->tcp, &e->world, p, key, hash, &why);
+	if (is_dns && e->cfg.resolver_count == 0)
+		why = DROP_DNS_RESOLVER;
+	f = why == DROP_NONE ? tcp_flow_open(&e->tcp, &e->world, p, key, hash, &why) : NULL;
 	if (!f) {
 		account_refused(e, p, &verdict, why);
 		tcp_reply_reset(&e->world, p);
@@ -270,9 +272,13 @@ void admit_echo(struct engine *e, const struct packet *p)
 		netif_drop(&e->netif, why);
 }
 
-struct policy_verdict admit_dns(const struct engine *e, const struct packet *p)
+bool admit_is_dns(
+    const struct engine *e, const struct packet *p, struct policy_verdict *ret_verdict)
 {
-	return judge(e, POLICY_UDP, &p->dst, p->udp.dst_port);
+	if (p->udp.dst_port != DNS_PORT)
+		return false;
+	*ret_verdict = judge(e, POLICY_UDP, &p->dst, p->udp.dst_port);
+	return ret_verdict->class == ADDR_HOST || netif_is_gateway_addr(&e->netif, &p->dst);
 }
 
 int admit_resolver(struct engine *e, uint32_t resolver)

@@ -60,11 +60,12 @@ static enum drop_reason input_tcp(struct engine *e, const struct packet *p)
 static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 {
 	struct flow_key key = flow_key_of(p, p->udp.src_port, p->udp.dst_port);
+	struct policy_verdict verdict;
 	uint32_t hash;
 	struct udp_flow *f;
 
-	if (p->udp.dst_port == DNS_PORT && netif_is_gateway_addr(&e->netif, &p->dst))
-		return resolve_on_query(e, p);
+	if (admit_is_dns(e, p, &verdict))
+		return resolve_on_query(e, p, &verdict);
 	hash = flow_hash(&e->world, &key);
 	f = udp_flow_find(&e->udp, &key, hash);
 	if (f)

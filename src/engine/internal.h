@@ -80,8 +80,11 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 /* An echo request. */
 void admit_echo(struct engine *e, const struct packet *p);
 
-/* A DNS query to the gateway: the verdict on using its resolver. */
-struct policy_verdict admit_dns(const struct engine *e, const struct packet *p);
+/* Whether a datagram is a DNS query that ends here, with the verdict on using the resolvers. These are all
+ * to port 53 of an address of the host, not only of the gateway: allow@dns, which is about names, must
+ * not reach what else listens there. */
+bool admit_is_dns(
+    const struct engine *e, const struct packet *p, struct policy_verdict *ret_verdict);
 
 /* The socket for a resolver, which is opened when needed. 0 or -errno. */
 int admit_resolver(struct engine *e, uint32_t resolver);
@@ -90,7 +93,8 @@ int admit_resolver(struct engine *e, uint32_t resolver);
 
 int resolve_init(struct engine *e);
 void resolve_fini(struct engine *e);
-enum drop_reason resolve_on_query(struct engine *e, const struct packet *p);
+enum drop_reason resolve_on_query(
+    struct engine *e, const struct packet *p, const struct policy_verdict *verdict);
 void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events);
 void resolve_on_timer(struct engine *e);
 /* Gives the guest the answers that have come. True if there is more. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DNS at the gateway: queries of the guest by UDP go through the forwarder (names/forward.h) to the host's
- * resolvers. A query by TCP is a connection that admit.c dials to a resolver.
+ * DNS at the gateway and the host's other addresses: queries of the guest by UDP go through the
+ * forwarder (names/forward.h) to the host's resolvers. A query by TCP is a connection that admit.c
+ * dials to a resolver.
  *
  * Every query gets an answer: denied by policy NXDOMAIN, without a resolver SERVFAIL, malformed
  * FORMERR; only what is no query at all is dropped.
@@ -117,9 +118,9 @@ static bool is_family_off(const struct engine *e, const struct dns_question *q)
 	       (q->type == DNS_TYPE_AAAA && !e->cfg.netif.has_v6);
 }
 
-enum drop_reason resolve_on_query(struct engine *e, const struct packet *p)
+enum drop_reason resolve_on_query(
+    struct engine *e, const struct packet *p, const struct policy_verdict *verdict)
 {
-	struct policy_verdict verdict = admit_dns(e, p);
 	struct forward_client client = {
 	    .guest = {.addr = p->src, .port = p->udp.src_port},
 	    .asked = {.addr = p->dst, .port = p->udp.dst_port},
@@ -135,8 +136,8 @@ enum drop_reason resolve_on_query(struct engine *e, const struct packet *p)
 	frame_copy(p->frame, p->payload_off, msg, len);
 	if (dns_parse_query(msg, len, &q))
 		return DROP_DNS;
-	if (verdict.action != POLICY_ALLOW) {
-		account_denied(e, p, &verdict);
+	if (verdict->action != POLICY_ALLOW) {
+		account_denied(e, p, verdict);
 		reply(e, &q, DNS_RCODE_NXDOMAIN, &client);
 		return DROP_NONE;
 	}

@@ -47,6 +47,7 @@
 	X(UDP_TOO_BIG, "udp_too_big", "datagram larger than the path's MTU")                       \
 	X(DNS, "dns", "malformed DNS query")                                                       \
 	X(DNS_LIMIT, "dns_limit", "too many queries outstanding")                                  \
+	X(DNS_RESOLVER, "dns_resolver", "the host has no resolver for a query by TCP")             \
 	X(NO_ROOM, "no_room", "no room towards the guest for an answer")                           \
 	X(NO_MEMORY, "no_memory", "out of memory or descriptors")
 

@@ -149,8 +149,11 @@ def children_of(pid):
 def child_named(pid, name):
     """The child of a launcher with this name: sandbox-init or sluice-engine."""
     for child in children_of(pid):
-        if status_of(child)["Name"] == name:
-            return child
+        try:
+            if status_of(child)["Name"] == name:
+                return child
+        except OSError:
+            pass
     return None
 
 

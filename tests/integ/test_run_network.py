@@ -3,6 +3,7 @@
 """sluice run with traffic: what is told of it, what is delivered at the end, and how the engine is confined.
 
 The host is a network namespace of the test itself, with all addresses on lo."""
+import errno
 import json
 import os
 import signal
@@ -239,6 +240,25 @@ class Names(Case):
         done = self.sluice(harness.PYTHON, "-c", ASKER, "1", "8", options=self.resolver(handle))
         self.assertEqual(len(done.stdout.splitlines()), 8)
         self.assertGreater(len(ports), 4)
+
+    def test_allow_dns_reaches_resolvers_and_nothing_else_on_the_host(self):
+        """What listens on port 53 of an address of the host is as far away as on any other port."""
+        tcp = socket.create_server((HOST_V4, 53))
+        self.addCleanup(tcp.close)
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(udp.close)
+        udp.bind((HOST_V4, 53))
+        options = self.resolver(lambda sock, query, client: sock.sendto(answer_to(query), client))
+        done = self.sluice(harness.PYTHON, "-c", ASKER.replace("100.96.0.1", HOST_V4) +
+                           "t = socket.socket()\n"
+                           "t.settimeout(60)\n"
+                           f"print(t.connect_ex(('{HOST_V4}', 53)))\n", "1", "1", options=options)
+        # The resolver answers by UDP; by TCP it is not there.
+        self.assertEqual(done.stdout, f"0 0 43\n{errno.ECONNREFUSED}\n")
+        for sock in tcp, udp:
+            sock.setblocking(False)
+        self.assertRaises(BlockingIOError, tcp.accept)
+        self.assertRaises(BlockingIOError, udp.recv, 100)
 
 
 class Delivery(Case):
