@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole engine between a hostile guest and a hostile host (threats.md P5 to P20): the input says what frames come
- * with what virtio-net headers, how time passes, what sockets do. Half of the frames are raw; the others have
+ * with what virtio-net headers, how time passes, what sockets do, which calls fail. Half of the frames are raw; the others have
  * right checksums and lengths and aim at the windows of the connections that exist.
  *
  * After each step: nothing has crashed, the engine has come to rest, its structures agree (sim_check.c), each
@@ -480,13 +480,30 @@ static void step_guest(struct fuzz *z)
 	z->w->turn_ns = z->w->sim.now_ns;
 }
 
-static void step_link_gone(struct fuzz *z)
+static void end_link(struct fuzz *z)
 {
-	if (rd_u8(&z->in) != 0x5a || z->is_gone)
+	if (z->is_gone)
 		return;
 	z->is_gone = true;
 	engine_on_link_gone(z->w->engine, z->w->sim.now_ns);
 	z->w->turn_ns = z->w->sim.now_ns;
+}
+
+/* The link ends, or the next call of one of the host's functions fails. */
+static void step_failure(struct fuzz *z)
+{
+	static const int errors[] = {EMFILE, ENOMEM, ENOBUFS, ECONNRESET, EPIPE, ETIMEDOUT,
+	    EHOSTUNREACH, ENETUNREACH, ENETDOWN, EACCES, ENOTCONN, EINVAL};
+	struct sim_host *h = &z->w->host;
+	uint8_t what = rd_u8(&z->in);
+
+	if (what == 0x5a) {
+		end_link(z);
+		return;
+	}
+	h->fail_op = (enum sim_op)(what % SIM_OP_COUNT);
+	h->fail_error = errors[below(z, sizeof(errors) / sizeof(errors[0]))];
+	h->fail_nth = h->calls[h->fail_op] + 1;
 }
 
 /* ---- one run ---- */
@@ -537,7 +554,7 @@ static void step(struct fuzz *z)
 	    step_answer,
 	    step_echo,
 	    step_guest,
-	    step_link_gone,
+	    step_failure,
 	};
 
 	steps[below(z, sizeof(steps) / sizeof(steps[0]))](z);

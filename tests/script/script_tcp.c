@@ -26,6 +26,8 @@ struct segment {
 	struct ip_addr src; /* in place of the guest's own */
 	bool has_mac;
 	struct mac_addr mac;
+	uint8_t ttl;       /* 0: the usual */
+	bool is_sum_wrong; /* the checksum */
 };
 
 static bool parse_flags(const struct script *s, const char *word, struct segment *seg)
@@ -96,6 +98,10 @@ static bool parse_field(const struct script *s, const char *name, char **at, str
 		seg->seed = SCRIPT_OTHER_SEED;
 		return true;
 	}
+	if (strcmp(name, "sum") == 0 && word && strcmp(word, "wrong") == 0) {
+		seg->is_sum_wrong = true;
+		return true;
+	}
 	if (strcmp(name, "src") == 0) {
 		seg->has_src = true;
 		return (word && ip_addr_parse(word, &seg->src) == 0) ||
@@ -118,6 +124,8 @@ static bool parse_field(const struct script *s, const char *name, char **at, str
 		seg->urgent = (uint16_t)v;
 	} else if (strcmp(name, "gso") == 0) {
 		seg->gso = (uint16_t)v;
+	} else if (strcmp(name, "ttl") == 0) {
+		seg->ttl = (uint8_t)v;
 	} else {
 		return script_fail(s, "'%s' is nothing of a segment", name);
 	}
@@ -158,6 +166,7 @@ bool script_send_tcp(struct script *s, char *args)
 	struct script_flow *f = s->flow;
 	struct segment seg;
 	struct sim_packet p;
+	struct sim_frame *frame;
 
 	if (!parse_segment(s, args, SCRIPT_GUEST_SEED, &seg))
 		return false;
@@ -177,7 +186,11 @@ bool script_send_tcp(struct script *s, char *args)
 	p.wscale = seg.wscale;
 	p.has_sack = seg.has_sack;
 	p.payload_len = seg.len;
-	sim_world_inject(s->world, sim_build_tcp(&p, seg.seed, offset_of(&seg), seg.gso, false));
+	p.ttl = seg.ttl;
+	frame = sim_build_tcp(&p, seg.seed, offset_of(&seg), seg.gso, false);
+	if (seg.is_sum_wrong)
+		frame->bytes[SIM_ETH + (f->family == 4 ? SIM_IP4 : SIM_IP6) + 16] ^= 1;
+	sim_world_inject(s->world, frame);
 	return true;
 }
 
