@@ -155,6 +155,19 @@ static int load_filter(bool is_root, bool has_open_group)
 	return 0;
 }
 
+static uint64_t held_caps(bool is_root)
+{
+	return is_root ? CAPS_CONTAINER : 0;
+}
+
+static int limit_caps(uint64_t held)
+{
+	if (caps_limit(CAPS_CONTAINER, held) < 0)
+		return complain(
+		    "the command's capabilities cannot be dropped: %s", strerror(errno));
+	return 0;
+}
+
 int command_confine(bool is_root, bool is_group_shared)
 {
 	bool is_scoped = scope_landlock();
@@ -166,8 +179,10 @@ int command_confine(bool is_root, bool is_group_shared)
 		return -1;
 	/* A program that asks for a file capability outside of the bounding set cannot be started: for
 	 * ping's sake the set is not empty, even for a command that will never get any of it. */
-	if (caps_limit(CAPS_CONTAINER, is_root ? CAPS_CONTAINER : 0) < 0)
-		return complain(
-		    "the command's capabilities cannot be dropped: %s", strerror(errno));
-	return 0;
+	return limit_caps(held_caps(is_root) | CAPS_BIT(CAP_SYS_ADMIN));
+}
+
+int command_drop_caps(bool is_root)
+{
+	return limit_caps(held_caps(is_root));
 }

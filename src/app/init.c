@@ -25,6 +25,9 @@
  *   to its newest member first, so init is never later than the launcher.) Init believes no signal
  *   from inside: the command could make it a witness of what the launcher has not got yet.
  *
+ * Of its capabilities init keeps the one to mount, to put back what the host takes away (covers.h); the
+ * command, which has it not, can therefore not trace init.
+ *
  * Invariants, with their tests in tests/integ/test_run_life.py: no process outlives init; init ends when
  * the launcher does (test_a_launcher_that_is_killed_*); a signal is delivered once (test_signals_*); a stop of the
  * command is reported (test_run_jobs.py).
@@ -56,6 +59,7 @@ struct init {
 	const struct init_plan *plan;
 	int signal_fd;
 	pid_t command;
+	struct covers covers;   /* mounts that are put back when the host takes them away */
 	struct witness witness; /* signals that init got as a member of the process group */
 };
 
@@ -144,6 +148,8 @@ _Noreturn static void run_command(const struct init_plan *plan, mode_t mask)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
+	if (command_drop_caps(plan->mounts.is_root) < 0)
+		_exit(EXIT_OWN_FAILURE);
 	umask(mask);
 	/* The old directory may lie below what has been mounted over. */
 	if (plan->caller.directory != NULL && chdir(plan->caller.directory) < 0)
@@ -247,14 +253,16 @@ static void take_terminal(const struct init *i)
 static void supervise(struct init *i)
 {
 	struct pollfd fds[] = {
-	    {.fd = i->signal_fd, .events = POLLIN},
-	    {.fd = i->plan->channel, .events = POLLIN},
+	    {.fd = i->signal_fd, .events = POLLIN}, {.fd = i->plan->channel, .events = POLLIN},
+	    {.fd = i->covers.inotify, .events = POLLIN}, /* -1: left out */
 	};
 	struct channel_message m;
 
 	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0 && errno != EINTR)
 			return;
+		if (fds[2].revents != 0)
+			covers_renew(&i->covers);
 		/* Signals first: pass_on() must know all that came before its message. */
 		if (!take_signals(i))
 			return;
@@ -273,10 +281,10 @@ static void supervise(struct init *i)
 }
 
 /* All that needs capabilities. The file mode mask is 0 meanwhile, as files are made. */
-static int set_up(const struct init_plan *plan)
+static int set_up(const struct init_plan *plan, struct covers *ret_covers)
 {
 	wait_for(plan->channel, CHANNEL_GO);
-	if (set_up_network(plan) < 0 || mounts_set_up(&plan->mounts) < 0)
+	if (set_up_network(plan) < 0 || mounts_set_up(&plan->mounts, ret_covers) < 0)
 		return -1;
 	return command_confine(plan->mounts.is_root, !plan->has_own_group);
 }
@@ -287,7 +295,7 @@ void init_process(const struct init_plan *plan)
 	mode_t mask = umask(0);
 	sigset_t all;
 
-	if (set_up(plan) < 0)
+	if (set_up(plan, &i.covers) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	/* After the change of credentials, which resets both. What the command could do to init it
 	 * can do to itself, but it has no business in init's memory. */

@@ -16,8 +16,9 @@
  * host's (nothing of ours gets out, the host's unmounts come in) and has locked them together: the
  * command cannot take our mounts away, having no capability in the user namespace that owns them.
  *
- * Our files lie on a tmpfs that stands at /proc while the work is done: it is the one directory which is
- * there on each machine and is mounted over afterwards anyway.
+ * Our files lie on a tmpfs that stands at /proc: it is the one directory which is there on each machine and is
+ * mounted over afterwards anyway. Below that mount it stays, out of reach: init takes from it what it has
+ * to cover again, when the host has replaced a file below one of ours (covers.h).
  */
 #include "app/mounts.h"
 
@@ -31,12 +32,14 @@
 #include <unistd.h>
 
 #include "app/complain.h"
+#include "app/covers.h"
 #include "app/sandbox.h"
 #include "base/text.h"
 
 #define STAGE         "/proc"
-#define STAGE_SIZE    "16m" /* the command may fill it, if /etc had to be replaced */
-#define STAGE_NOTHING STAGE "/nothing"
+#define STAGE_SIZE    "16m"     /* the command may fill it, if /etc had to be replaced */
+#define NOTHING       "nothing" /* a socket that nobody listens on */
+#define STAGE_NOTHING STAGE "/" NOTHING
 #define STAGE_ETC     STAGE "/etc"
 #define STAGE_RESOLV  STAGE "/resolv.conf"
 #define STAGE_HOSTS   STAGE "/hosts"
@@ -54,24 +57,6 @@ static int create_file(const char *path, const char *text, mode_t mode)
 	return n == (ssize_t)len ? 0 : -1;
 }
 
-/* Attaches what stands at from, with all that is mounted below it, on top of what target_fd names. */
-static int attach_at(const char *from, int target_fd)
-{
-	int tree = open_tree(AT_FDCWD, from,
-	    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
-	int result;
-	int saved_errno;
-
-	if (tree < 0)
-		return -1;
-	result =
-	    move_mount(tree, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-	saved_errno = errno;
-	close(tree);
-	errno = saved_errno;
-	return result;
-}
-
 static int attach(const char *from, const char *to)
 {
 	int target = open(to, O_PATH | O_CLOEXEC);
@@ -79,7 +64,7 @@ static int attach(const char *from, const char *to)
 
 	if (target < 0)
 		return -1;
-	result = attach_at(from, target);
+	result = cover_attach(AT_FDCWD, from, target);
 	close(target);
 	return result;
 }
@@ -150,7 +135,15 @@ static int replace_etc(const char *resolv_conf, const char *hosts)
 	return result == 0 ? attach(STAGE_ETC, "/etc") : -1;
 }
 
-static int show_files(const struct mounts_plan *plan)
+static int show_file(struct covers *covers, const char *path, const char *source, const char *text)
+{
+	if (create_file(source, text, 0644) < 0 ||
+	    covers_add(covers, path, source + sizeof(STAGE), S_IFREG) < 0)
+		return complain("%s cannot be replaced for the command: %s", path, strerror(errno));
+	return 0;
+}
+
+static int show_files(const struct mounts_plan *plan, struct covers *covers)
 {
 	bool has_resolv = is_regular("/etc/resolv.conf");
 	bool has_hosts = is_regular("/etc/hosts");
@@ -158,40 +151,18 @@ static int show_files(const struct mounts_plan *plan)
 	if ((!has_resolv || !has_hosts) &&
 	    replace_etc(has_resolv ? NULL : plan->resolv_conf, has_hosts ? NULL : plan->hosts) < 0)
 		return complain("/etc cannot be completed for the command: %s", strerror(errno));
-	if (has_resolv && (create_file(STAGE_RESOLV, plan->resolv_conf, 0644) < 0 ||
-			      attach(STAGE_RESOLV, "/etc/resolv.conf") < 0))
-		return complain(
-		    "/etc/resolv.conf cannot be replaced for the command: %s", strerror(errno));
-	if (has_hosts && (create_file(STAGE_HOSTS, plan->hosts, 0644) < 0 ||
-			     attach(STAGE_HOSTS, "/etc/hosts") < 0))
-		return complain(
-		    "/etc/hosts cannot be replaced for the command: %s", strerror(errno));
-	return 0;
+	if (has_resolv &&
+	    show_file(covers, "/etc/resolv.conf", STAGE_RESOLV, plan->resolv_conf) < 0)
+		return -1;
+	return has_hosts ? show_file(covers, "/etc/hosts", STAGE_HOSTS, plan->hosts) : 0;
 }
 
-/* 0, also where nothing that the command could reach is at path; or -1. */
-static int cover_socket(const char *path)
-{
-	int target = open(path, O_PATH | O_CLOEXEC);
-	struct stat st;
-	int result = 0;
-
-	if (target < 0)
-		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -1 : 0;
-	if (fstat(target, &st) < 0)
-		result = -1;
-	else if (S_ISSOCK(st.st_mode))
-		result = attach_at(STAGE_NOTHING, target);
-	close(target);
-	return result;
-}
-
-static int cover_sockets(const struct mounts_plan *plan)
+static int cover_sockets(const struct mounts_plan *plan, struct covers *covers)
 {
 	if (plan->socket_count > 0 && mknod(STAGE_NOTHING, S_IFSOCK | 0666, 0) < 0)
 		return complain("nothing can be made to cover sockets with: %s", strerror(errno));
 	for (size_t i = 0; i < plan->socket_count; i++) {
-		if (cover_socket(plan->sockets[i]) < 0)
+		if (covers_add(covers, plan->sockets[i], NOTHING, S_IFSOCK) < 0)
 			return complain(
 			    "the host's socket %s cannot be hidden from the command (%s); "
 			    "--keep-socket %s leaves it open",
@@ -200,14 +171,15 @@ static int cover_sockets(const struct mounts_plan *plan)
 	return 0;
 }
 
-/* Shows the kernel's view of the new namespaces. */
-static int mount_kernel_views(void)
+/* Shows the kernel's view of the new namespaces. host_proc: what /proc was before. */
+static int mount_kernel_views(int host_proc)
 {
 	static const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 	int cgroups;
 
 	if (mount("proc", "/proc", "proc", flags, NULL) < 0) {
-		if (errno != EPERM)
+		if (errno != EPERM ||
+		    move_mount(host_proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 			return complain("/proc cannot be mounted: %s", strerror(errno));
 		note("/proc stays the host's, as parts of it are masked here; process numbers "
 		     "in it are not those that the command sees");
@@ -258,18 +230,36 @@ static int protect_settings(void)
 	return 0;
 }
 
-int mounts_set_up(const struct mounts_plan *plan)
+/* All that needs the stage, which is at /proc. */
+static int cover_host(const struct mounts_plan *plan, struct covers *covers)
 {
+	int stage;
+
 	if (mount("sluice", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		"mode=0755,size=" STAGE_SIZE) < 0)
 		return complain(
 		    "a temporary file system cannot be mounted in new namespaces: %s; %s",
 		    strerror(errno), sandbox_denial_remedy());
-	if (show_files(plan) < 0 || cover_sockets(plan) < 0)
+	stage = open(STAGE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (stage < 0)
+		return complain(STAGE " cannot be opened: %s", strerror(errno));
+	covers_init(covers, stage);
+	if (show_files(plan, covers) < 0)
 		return -1;
-	if (umount2(STAGE, MNT_DETACH) < 0)
-		return complain(STAGE " cannot be cleared: %s", strerror(errno));
-	if (mount_kernel_views() < 0)
+	return cover_sockets(plan, covers);
+}
+
+int mounts_set_up(const struct mounts_plan *plan, struct covers *ret_covers)
+{
+	int host_proc =
+	    open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	int result = cover_host(plan, ret_covers);
+
+	if (result == 0)
+		result = mount_kernel_views(host_proc);
+	if (host_proc >= 0)
+		close(host_proc);
+	if (result < 0)
 		return -1;
 	return plan->is_root ? protect_settings() : 0;
 }

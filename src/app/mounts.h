@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "app/covers.h"
+
 struct mounts_plan {
 	const char *resolv_conf; /* text of /etc/resolv.conf */
 	const char *hosts;       /* text of /etc/hosts */
@@ -16,7 +18,9 @@ struct mounts_plan {
 };
 
 /* Changes the mount namespace of the calling process, which must have been made together with its
- * user, network and PID namespace. 0, or -1 with one sentence printed. */
-__attribute__((warn_unused_result)) int mounts_set_up(const struct mounts_plan *plan);
+ * user, network and PID namespace. ret_covers: what is to be kept in place from then on, until the process
+ * ends; it refers to plan. 0, or -1 with one sentence printed. */
+__attribute__((warn_unused_result)) int mounts_set_up(
+    const struct mounts_plan *plan, struct covers *ret_covers);
 
 #endif

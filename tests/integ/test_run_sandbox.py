@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """sluice run: what the command can see and do in its namespaces."""
+import contextlib
 import errno
 import json
 import os
 import platform
+import select
+import shutil
 import socket
 
 import harness
@@ -269,6 +272,169 @@ class HostSockets(Case):
         os.mkdir(f"{directory}/0: 0 0 10000 1 1 1 ")
         self.listen(f"{directory}/x\n")
         self.assertEqual(self.inside('cat "$1"', victim), "content")
+
+
+class Replaced(Case):
+    """What is hidden stays so when the host replaces it, for which the kernel takes our mounts away."""
+
+    # Answers questions: what is in a file, or what connect() to a socket says.
+    ANSWER = ("import errno, socket, sys\n"
+              "for line in sys.stdin:\n"
+              "    kind, path = line.split()\n"
+              "    try:\n"
+              "        if kind == 'read':\n"
+              "            with open(path) as f:\n"
+              "                print(repr(f.read()), flush=True)\n"
+              "        else:\n"
+              "            socket.socket(socket.AF_UNIX).connect(path)\n"
+              "            print('connected', flush=True)\n"
+              "    except OSError as e:\n"
+              "        print(errno.errorcode[e.errno], flush=True)\n")
+
+    def begin(self, etc=None, options=()):
+        """Starts a command that answers, on a machine with this /etc."""
+        args = harness.command(harness.PYTHON, "-c", self.ANSWER,
+                               options=[*harness.WITH_ADDRESSES, *options])
+        if etc is not None:
+            drop = f"--reuid={harness.USER_ID} --regid={harness.USER_ID} --clear-groups"
+            args = ["unshare", "-m", "sh", "-euc", "mount --bind \"$0\" /etc; exec \"$@\"", etc,
+                    *(["setpriv", *drop.split()] if self.user == "user" else []), *args]
+            self.process = harness.start(args, stdin=harness.subprocess.PIPE)
+        else:
+            self.process = harness.start(args, self.user, stdin=harness.subprocess.PIPE)
+        self.addCleanup(self.end, self.process)
+        self.ask("read", "/etc/hosts")  # it has started
+        self.init = harness.child_named(self.process.pid, "sandbox-init")
+        self.mounts = open(f"/proc/{self.init}/mounts", encoding="utf-8")
+        self.addCleanup(self.mounts.close)
+
+    def ask(self, kind, path):
+        self.process.stdin.write(f"{kind} {path}\n".encode())
+        self.process.stdin.flush()
+        return harness.read_line(self.process.stdout)
+
+    def wait_until(self, kind, path, expected):
+        """Asks again whenever something has been mounted or taken away in the sandbox."""
+        poll = select.poll()
+        poll.register(self.mounts, select.POLLPRI)
+        while expected not in (answer := self.ask(kind, path)):
+            if not poll.poll(harness.PATIENCE * 1000):
+                raise AssertionError(f"{path} still gives {answer}")
+
+    def make_etc(self):
+        if not harness.is_root():
+            self.skipTest("changes /etc")
+        etc = harness.temporary_directory()
+        for name in ("passwd", "group", "hosts", "nsswitch.conf", "resolv.conf", "ld.so.cache"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(f"/etc/{name}", etc)
+        return etc
+
+    @staticmethod
+    def write(path):
+        with open(path, "w", encoding="ascii") as f:
+            f.write("the host's")
+
+    def test_a_file_that_is_renamed_over(self):
+        """As DHCP clients and NetworkManager do it; again and again."""
+        etc = self.make_etc()
+        self.begin(etc)
+        for _ in range(3):
+            for name, ours in (("resolv.conf", "nameserver 100.96.0.1"), ("hosts", "sluice")):
+                self.write(f"{etc}/new")
+                os.rename(f"{etc}/new", f"{etc}/{name}")
+                self.wait_until("read", f"/etc/{name}", ours)
+
+    def test_a_file_that_is_removed_or_moved_away_and_made_again(self):
+        etc = self.make_etc()
+        self.begin(etc)
+        for take in (os.remove, lambda path: os.rename(path, f"{path}.old")):
+            for name, ours in (("resolv.conf", "nameserver 100.96.0.1"), ("hosts", "sluice")):
+                take(f"{etc}/{name}")
+                self.wait_until("read", f"/etc/{name}", "ENOENT")
+                self.write(f"{etc}/{name}")
+                self.wait_until("read", f"/etc/{name}", ours)
+
+    def test_a_link_that_is_replaced(self):
+        """By a link to another file, and by a file: as when systemd-resolved is switched off."""
+        etc = self.make_etc()
+        os.makedirs(f"{etc}/run")
+        for name in ("one", "two"):
+            self.write(f"{etc}/run/{name}")
+        os.remove(f"{etc}/resolv.conf")
+        os.symlink("run/one", f"{etc}/resolv.conf")
+        self.begin(etc)
+        for replace in (lambda path: os.symlink("/etc/run/two", path), self.write):
+            replace(f"{etc}/new")
+            os.rename(f"{etc}/new", f"{etc}/resolv.conf")
+            self.wait_until("read", "/etc/resolv.conf", "nameserver 100.96.0.1")
+        self.write(f"{etc}/new")
+        os.rename(f"{etc}/new", f"{etc}/resolv.conf")
+        self.wait_until("read", "/etc/resolv.conf", "nameserver 100.96.0.1")
+
+    def listen(self, path):
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(path)
+        os.chmod(path, 0o777)
+        server.listen()
+        return server
+
+    def test_a_socket_of_a_service_that_is_started_again(self):
+        path = f"{harness.temporary_directory()}/service"
+        server = self.listen(path)
+        self.begin()
+        for _ in range(3):
+            self.assertEqual(self.ask("connect", path), "ECONNREFUSED")
+            server.close()
+            os.remove(path)
+            self.wait_until("connect", path, "ENOENT")
+            server = self.listen(path)
+            self.wait_until("connect", path, "ECONNREFUSED")
+
+    def test_a_socket_whose_directories_are_made_again(self):
+        """As a service manager does with those below /run; or they are moved away."""
+        place = harness.temporary_directory()
+        top, path = f"{place}/run", f"{place}/run/sub/service"
+        os.makedirs(os.path.dirname(path))
+        self.listen(path)
+        self.begin()
+        for take in (shutil.rmtree, lambda top: os.rename(top, f"{top}.old")):
+            take(top)
+            self.assertEqual(self.ask("connect", path), "ENOENT")
+            os.makedirs(os.path.dirname(path))
+            self.listen(path)
+            self.wait_until("connect", path, "ECONNREFUSED")
+
+    def test_what_else_happens_there_wakes_nobody(self):
+        """Neither before nor after something had to be put back."""
+        place = harness.temporary_directory()
+        path = f"{place}/service"
+        self.listen(path)
+        self.begin()
+        self.assert_quiet(place)
+        os.remove(path)
+        harness.settle([self.init])
+        self.listen(path)
+        self.wait_until("connect", path, "ECONNREFUSED")
+        self.assert_quiet(place)
+
+    def assert_quiet(self, place):
+        harness.settle([self.init])
+        before = harness.status_of(self.init)["voluntary_ctxt_switches"]
+        for i in range(10):
+            self.write(f"{place}/{i}")
+            os.rename(f"{place}/{i}", f"{place}/moved")
+            os.remove(f"{place}/moved")
+        harness.settle([self.init])
+        self.assertEqual(harness.status_of(self.init)["voluntary_ctxt_switches"], before)
+
+    def test_without_inotify_there_is_a_note(self):
+        done = harness.run(["unshare", "-Ur", "sh", "-euc",
+                            "echo 0 > /proc/sys/user/max_inotify_instances; exec \"$@\"", "sh",
+                            *harness.command("true", options=[*harness.WITH_ADDRESSES, "-v"])], self.user)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.count("cannot be watched"), 1, done.stderr)
 
 
 class Privileges(Case):
