@@ -115,6 +115,13 @@ static void leave_embryos(struct tcp_table *t, struct tcp_flow *f)
 	}
 }
 
+static void leave_index(struct tcp_table *t, struct tcp_flow *f)
+{
+	if (!f->is_detached)
+		htab_remove(&t->index, f->hash, f->head.index);
+	f->is_detached = true;
+}
+
 /* The one place where a flow is freed. */
 static void release(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
@@ -126,7 +133,7 @@ static void release(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 	list_remove(&f->dirty);
 	list_remove(&f->delayed);
 	list_remove(&f->life);
-	htab_remove(&t->index, f->hash, f->head.index);
+	leave_index(t, f);
 	chain_clear(&f->spill);
 	tcp_fini(&f->conn);
 	pool_put(&t->pool, f);
@@ -413,6 +420,24 @@ static bool on_challenge(struct flow_world *w, struct tcp_flow *f)
 	return true;
 }
 
+/* Leaves its ends to a new connection of the guest. One that the guest has closed in order goes on until the
+ * remote side has taken everything; the guest hears no more of it. */
+static void give_way(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	if (f->conn.state == TCPS_SYN_HELD) {
+		tcp_flow_abort(t, w, f, FLOW_END_GUEST_RESET, false);
+	} else if (!f->is_counted) {
+		release(t, w, f);
+	} else {
+		leave_index(t, f);
+		if (f->conn.state != TCPS_CLOSED)
+			tcp_set_state(&f->conn, TCPS_CLOSED, w->now_ns);
+		f->conn.is_ack_due = false;
+		list_remove(&f->delayed);
+		tcp_flow_arm(t, w, f);
+	}
+}
+
 bool tcp_flow_on_segment(
     struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, const struct packet *p)
 {
@@ -424,10 +449,7 @@ bool tcp_flow_on_segment(
 	if (in.drop != DROP_NONE)
 		netif_drop(w->netif, in.drop);
 	if ((in.flags & TCP_IN_NEW_SYN) != 0) {
-		if (f->is_counted)
-			tcp_flow_abort(t, w, f, FLOW_END_GUEST_RESET, false);
-		else
-			release(t, w, f);
+		give_way(t, w, f);
 		return true;
 	}
 	if (on_control(t, w, f, p, &in))

@@ -43,6 +43,7 @@ struct tcp_flow {
 	bool is_undelivered; /* the remote side has not been told of the guest's end yet */
 	bool is_synack_due;  /* the SYN-ACK has found no room towards the guest */
 	bool is_counted;     /* among the active flows: not in TIME-WAIT */
+	bool is_detached;    /* not in the index: its ends belong to a newer connection */
 	int error;           /* errno of the socket, when is_remote_dead */
 
 	struct tcp_conn conn;
@@ -123,7 +124,8 @@ void tcp_flow_refuse(struct flow_world *w, const struct tcp_flow *f);
 void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
 
 /* A segment of this flow. May free the flow. True: the guest opens another connection with these
- * ends (TCP_IN_NEW_SYN): the flow is gone, and the segment wants to be treated as new. */
+ * ends (TCP_IN_NEW_SYN): the flow is gone, or goes on without being found until the remote side has
+ * everything, and the segment wants to be treated as new. */
 bool tcp_flow_on_segment(
     struct tcp_table *t, struct flow_world *w, struct tcp_flow *f, const struct packet *p);
 

@@ -498,12 +498,23 @@ static void look_behind(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 		    w->ops->tcp_peek(w->host, f->sock, f->unconsumed, &iov, 1), 1);
 }
 
+/* The guest has closed in order, and the connection is nothing to it any more. */
+static enum tcp_served end_unheard(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	if (!f->is_remote_dead)
+		return TCP_SERVED_IDLE;
+	tcp_flow_abort(t, w, f, end_of_error(f->error), false);
+	return TCP_SERVED_GONE;
+}
+
 enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f,
     uint32_t max_bytes, uint32_t *ret_bytes)
 {
 	*ret_bytes = 0;
 	if (f->conn.state == TCPS_SYN_HELD)
 		return TCP_SERVED_IDLE;
+	if (f->conn.state == TCPS_CLOSED)
+		return end_unheard(t, w, f);
 	if (f->conn.state == TCPS_SYN_RECEIVED)
 		return send_ack(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
 	if (!consume(t, w, f))

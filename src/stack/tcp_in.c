@@ -294,7 +294,11 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 		return;
 	}
 	if (c->state == TCPS_CLOSED) {
-		in->drop = DROP_TCP_NO_FLOW; /* the remote side has not taken everything yet */
+		/* The remote side has not taken everything yet; for the guest the connection is gone. */
+		if ((flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
+			in->flags |= TCP_IN_NEW_SYN;
+		else
+			in->drop = DROP_TCP_NO_FLOW;
 		return;
 	}
 	if (c->state == TCPS_TIME_WAIT && (flags & TCP_RST) != 0) {

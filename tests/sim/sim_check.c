@@ -56,6 +56,8 @@ static const char *check_flow(const struct sim_world *w, struct tcp_flow *f)
 		return "an embryo is on the list of embryos";
 	if (!is_embryo && f->conn.state != TCPS_TIME_WAIT && list_is_linked(&f->life))
 		return "only embryos and TIME-WAIT are on a list of their life";
+	if (f->is_detached && f->conn.state != TCPS_CLOSED)
+		return "a flow that is not in the index is closed for the guest";
 	if (f->is_counted != (f->sock != SOCK_NONE))
 		return "a flow holds a socket while it counts";
 	if (f->sock != SOCK_NONE && w->host.socks[f->sock]->is_closed)
@@ -75,6 +77,7 @@ void sim_check_engine(struct sim_world *w)
 	const struct tcp_table *t = &e->tcp;
 	uint32_t in_use = 0;
 	uint32_t active = 0;
+	uint32_t detached = 0;
 	uint32_t embryos = 0;
 	uint64_t spare = t->wnd_spare;
 
@@ -86,6 +89,7 @@ void sim_check_engine(struct sim_world *w)
 			continue;
 		in_use++;
 		active += f->is_counted;
+		detached += f->is_detached;
 		embryos += f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED;
 		spare += f->wnd_target - t->wnd_base;
 		wrong = check_flow(w, f);
@@ -93,9 +97,9 @@ void sim_check_engine(struct sim_world *w)
 			sim_fail(&w->sim, "engine: port %u in %s breaks: %s", f->key.guest_port,
 			    tcp_state_name(f->conn.state), wrong);
 	}
-	if (in_use != t->pool.in_use || in_use != t->index.count)
-		sim_fail(&w->sim, "engine: %u flows, pool says %u, index says %u", in_use,
-		    t->pool.in_use, t->index.count);
+	if (in_use != t->pool.in_use || in_use != t->index.count + detached)
+		sim_fail(&w->sim, "engine: %u flows, pool says %u, index says %u, detached are %u",
+		    in_use, t->pool.in_use, t->index.count, detached);
 	if (active != t->active || active != w->counters.tcp_active || active > t->limits.flows)
 		sim_fail(&w->sim, "engine: %u active flows, table says %u, limit is %u", active,
 		    t->active, t->limits.flows);
