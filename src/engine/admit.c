@@ -221,7 +221,7 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 	if (err) {
 		netif_drop(&e->netif, DROP_UDP_SEND);
 		(void)icmp_out_packet(&e->icmp, p, icmp_cause_of_errno(-err), 0, e->world.now_ns);
-		udp_flow_close(&e->udp, &e->world, f, FLOW_END_UNREACHABLE);
+		udp_flow_fail(&e->udp, &e->world, f, -err);
 		return;
 	}
 	why = udp_flow_send(&e->udp, &e->world, f, p);

@@ -67,7 +67,7 @@ static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 	if (admit_is_dns(e, p, &verdict))
 		return resolve_on_query(e, p, &verdict);
 	hash = flow_hash(&e->world, &key);
-	f = udp_flow_find(&e->udp, &key, hash);
+	f = udp_flow_find_for_guest(&e->udp, &e->world, &key, hash);
 	if (f)
 		return udp_flow_send(&e->udp, &e->world, f, p);
 	admit_udp(e, p, &key, hash);

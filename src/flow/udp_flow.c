@@ -23,6 +23,8 @@ enum {
 	UDP_PAYLOAD_MAX = IP_PACKET_MAX - UDP_HDR_SIZE,
 };
 
+static const uint64_t down_ns = 10000000;
+
 int udp_table_init(struct udp_table *t, uint32_t limit, uint64_t idle_ns, struct icmp_out *icmp)
 {
 	*t = (struct udp_table){.idle_ns = idle_ns, .icmp = icmp};
@@ -55,6 +57,17 @@ struct udp_flow *udp_flow_find(const struct udp_table *t, const struct flow_key 
 		if (memcmp(&f->key, key, sizeof(*key)) == 0)
 			return f;
 	}
+	return NULL;
+}
+
+struct udp_flow *udp_flow_find_for_guest(
+    struct udp_table *t, struct flow_world *w, const struct flow_key *key, uint32_t hash)
+{
+	struct udp_flow *f = udp_flow_find(t, key, hash);
+
+	if (!f || f->down_error == 0 || w->now_ns < f->down_until_ns)
+		return f;
+	udp_flow_close(t, w, f, FLOW_END_UNREACHABLE);
 	return NULL;
 }
 
@@ -99,17 +112,42 @@ struct udp_flow *udp_flow_open(
 	return f;
 }
 
-void udp_flow_close(
-    struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end end)
+/* What the flow held is given back, and its end is told. */
+static void end(struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end why)
 {
 	if (f->sock != SOCK_NONE)
 		w->ops->close(w->host, f->sock, false);
-	t->on_end(t->ctx, f, end);
+	f->sock = SOCK_NONE;
+	t->on_end(t->ctx, f, why);
 	list_remove(&f->dirty);
+	w->counters->udp_active--;
+}
+
+void udp_flow_close(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end why)
+{
+	if (f->down_error == 0)
+		end(t, w, f, why);
 	list_remove(&f->age);
 	htab_remove(&t->index, f->hash, f->head.index);
-	w->counters->udp_active--;
 	pool_put(&t->pool, f);
+}
+
+/* Whether a socket that says so has lost its way for good: it is bound to the address that the host had. */
+static bool is_way_lost(int err)
+{
+	return err == EINVAL || err == ENETUNREACH || err == EADDRNOTAVAIL;
+}
+
+void udp_flow_fail(struct udp_table *t, struct flow_world *w, struct udp_flow *f, int err)
+{
+	if (!is_way_lost(err)) {
+		udp_flow_close(t, w, f, FLOW_END_UNREACHABLE);
+		return;
+	}
+	end(t, w, f, FLOW_END_UNREACHABLE);
+	f->down_error = err == EINVAL ? EADDRNOTAVAIL : err; /* IPv4 says so */
+	f->down_until_ns = w->now_ns + down_ns;
 }
 
 void udp_table_on_timer(struct udp_table *t, struct flow_world *w)
@@ -185,6 +223,13 @@ static enum drop_reason too_big(
 	return DROP_UDP_TOO_BIG;
 }
 
+static enum drop_reason refuse(
+    struct udp_table *t, struct flow_world *w, const struct packet *p, int err)
+{
+	(void)icmp_out_packet(t->icmp, p, icmp_cause_of_errno(err), 0, w->now_ns);
+	return DROP_UDP_SEND;
+}
+
 enum drop_reason udp_flow_send(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p)
 {
@@ -195,6 +240,8 @@ enum drop_reason udp_flow_send(
 			   : 0;
 	ssize_t err = 0;
 
+	if (f->down_error != 0)
+		return refuse(t, w, p, f->down_error);
 	refresh(t, w, f);
 	/* An error of an earlier datagram is reported in place of sending this one: told, then again. Of
 	 * several datagrams some may have gone out. */
@@ -206,12 +253,14 @@ enum drop_reason udp_flow_send(
 			break;
 		drain_errors(t, w, f);
 	}
-	if (err) {
-		if (err != -EAGAIN && err != -ENOBUFS && err != -ENOMEM)
-			(void)icmp_out_packet(
-			    t->icmp, p, icmp_cause_of_errno((int)-err), 0, w->now_ns);
+	if (err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM)
 		return DROP_UDP_SEND;
+	if (is_way_lost((int)-err)) {
+		udp_flow_fail(t, w, f, (int)-err);
+		err = -f->down_error;
 	}
+	if (err)
+		return refuse(t, w, p, (int)-err);
 	f->tx_bytes += p->payload_len;
 	w->counters->udp_tx_bytes += p->payload_len;
 	w->counters->udp_tx_datagrams += gso > 0 ? (p->payload_len + gso - 1) / gso : 1;
@@ -349,6 +398,8 @@ static enum served serve(struct udp_table *t, struct flow_world *w, struct udp_f
 void udp_flow_on_sock(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, uint32_t events)
 {
+	if (f->sock == SOCK_NONE)
+		return; /* it went down in this very pass */
 	if ((events & SOCK_ERROR) != 0)
 		drain_errors(t, w, f);
 	if (!list_is_linked(&f->dirty))

@@ -3,6 +3,11 @@
  * UDP flows: each pair of ends that the guest uses is bound to one connected socket of the host, so that
  * only the remote side that the guest has addressed can answer (threats.md P16).
  *
+ * A flow whose socket cannot send any more, as the host's own address has gone or there is no route, is over: the
+ * next datagram but for those of the next few milliseconds is admitted anew, with a new socket. Until then
+ * the flow's entry stands for the error that the guest gets, so that a network that is down does not
+ * cost a socket per datagram.
+ *
  * A flow lives while datagrams pass either way, and for an idle time after. At the limit the flow that has
  * been idle for longest gives way (behaviours.md E7). What the network reports about a datagram
  * reaches the guest as the ICMP error that it is (E5, E6, E9).
@@ -20,9 +25,11 @@
 
 struct udp_flow {
 	struct pool_head head;
-	int sock;
+	int sock; /* SOCK_NONE: not opened yet, or down */
 	struct flow_key key;
 	uint32_t hash;
+	int down_error;         /* errno by which it has ended; 0: it has not */
+	uint64_t down_until_ns; /* until then datagrams are refused with that */
 	uint8_t error_count;    /* socket errors in a row without a datagram */
 	struct list_node dirty; /* the socket may have datagrams; udp_table.dirty */
 	struct list_node age;   /* udp_table.age */
@@ -55,13 +62,21 @@ void udp_table_fini(struct udp_table *t);
 struct udp_flow *udp_flow_find(
     const struct udp_table *t, const struct flow_key *key, uint32_t hash);
 
+/* The same for a datagram of the guest: a flow that has been down for long enough is freed instead. */
+struct udp_flow *udp_flow_find_for_guest(
+    struct udp_table *t, struct flow_world *w, const struct flow_key *key, uint32_t hash);
+
 /* A flow without a socket yet, which the caller sets, or NULL without memory. */
 struct udp_flow *udp_flow_open(
     struct udp_table *t, struct flow_world *w, const struct flow_key *key, uint32_t hash);
 
 /* Ends and frees the flow. */
 void udp_flow_close(
-    struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end end);
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end why);
+
+/* Ends the flow as unreachable, because its socket could not be opened or cannot send: errno err. Its entry stays for
+ * a while if there is no way for any datagram, else it is freed. */
+void udp_flow_fail(struct udp_table *t, struct flow_world *w, struct udp_flow *f, int err);
 
 /* A datagram of the guest, or several in one frame. DROP_NONE if the host has taken it. */
 enum drop_reason udp_flow_send(

@@ -76,6 +76,8 @@ __attribute__((format(printf, 2, 3))) void script_say(
 /* Cuts the next word off *at; NULL at the end. */
 char *script_word(char **at);
 bool script_number(const struct script *s, const char *word, uint64_t *ret_value);
+/* The errno of a name, or 0. */
+int script_errno(const char *name);
 bool script_endpoint(const struct script *s, char *word, struct endpoint *ret_endpoint);
 
 /* Lets happen what happens now. */

@@ -16,6 +16,7 @@ static const struct {
     {"EHOSTUNREACH", EHOSTUNREACH},
     {"ETIMEDOUT", ETIMEDOUT},
     {"EACCES", EACCES},
+    {"EINVAL", EINVAL},
     {"EMFILE", EMFILE},
     {"ENOMEM", ENOMEM},
     {"EADDRNOTAVAIL", EADDRNOTAVAIL},
@@ -23,7 +24,7 @@ static const struct {
     {"EPIPE", EPIPE},
 };
 
-static int error_of(const char *name)
+int script_errno(const char *name)
 {
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		if (strcmp(errors[i].name, name) == 0)
@@ -55,9 +56,9 @@ static bool on_connect(struct script *s, char *args)
 	if (strcmp(result, "ok") == 0) {
 		sim_peer_accept(k);
 	} else if (strcmp(result, "silent") != 0) {
-		if (error_of(result) == 0)
+		if (script_errno(result) == 0)
 			return script_fail(s, "'%s' is no result of connecting", result);
-		sim_peer_fail(k, error_of(result));
+		sim_peer_fail(k, script_errno(result));
 	}
 	return true;
 }
@@ -67,10 +68,10 @@ static bool on_next(struct script *s, char *args)
 {
 	char *word = script_word(&args);
 
-	if (!word || error_of(word) == 0)
+	if (!word || script_errno(word) == 0)
 		return script_fail(s, "'host: next ERROR'");
 	s->next_remote.answer = SIM_ANSWER_ERROR;
-	s->next_remote.error = error_of(word);
+	s->next_remote.error = script_errno(word);
 	s->next_remote.is_sync = true;
 	return true;
 }
@@ -96,9 +97,9 @@ static bool act(struct script *s, const char *what, char *args)
 	} else if (strcmp(what, "error") == 0) {
 		char *word = script_word(&args);
 
-		if (!word || error_of(word) == 0)
+		if (!word || script_errno(word) == 0)
 			return script_fail(s, "'host: error ERROR'");
-		sim_peer_fail(k, error_of(word));
+		sim_peer_fail(k, script_errno(word));
 	} else if (!number_of(s, what, &args, &n)) {
 		return false;
 	} else if (strcmp(what, "answers-and-resets") == 0) {

@@ -415,6 +415,13 @@ bool script_host_other(struct script *s, char *args)
 		return send_datagram(s, args);
 	if (is_udp && strcmp(what, "error") == 0)
 		return send_error(s, args);
+	if (is_udp && strcmp(what, "refuses") == 0) {
+		char *word = script_word(&args);
+
+		s->flow->sock->send_error = word ? script_errno(word) : 0;
+		return s->flow->sock->send_error != 0 ||
+		       script_fail(s, "'host: udp refuses ERROR'");
+	}
 	if (is_udp && strcmp(what, "mtu") == 0) {
 		uint64_t v;
 

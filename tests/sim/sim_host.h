@@ -109,7 +109,8 @@ struct sim_sock {
 	struct sim_datagram **dg_end;
 	struct sim_errno *err_first;
 	struct sim_errno **err_end;
-	uint32_t mtu; /* of the path, 0: unknown */
+	uint32_t mtu;   /* of the path, 0: unknown */
+	int send_error; /* each datagram is refused with this; 0: none */
 
 	struct sim_app app;
 	struct sim_timer answer_timer;

@@ -98,6 +98,8 @@ ssize_t sim_udp_send(
 		s->error = 0;
 		return err;
 	}
+	if (s->send_error != 0)
+		return -s->send_error;
 	bytes = flatten(iov, iov_count, &len);
 	head = ip_addr_is_v4(&s->to.addr) ? 28 : 48;
 	if (has_df && s->mtu > 0 && (gso_size > 0 ? gso_size : len) + head > s->mtu) {
