@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 enum {
-	CONFINE_FDS_MAX = 4,
+	CONFINE_FDS_MAX = 5,
 };
 
 struct confinement {

@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "app/complain.h"
 #include "app/events.h"
+#include "host/facts.h"
+#include "host/follow.h"
 #include "host/host.h"
 #include "port/port_open.h"
 
@@ -16,6 +19,53 @@ static int tell_ready(int fd)
 
 	(void)close(fd);
 	return n == 1 ? 0 : -EPIPE;
+}
+
+/* What the host's addresses make of the policy. */
+struct addresses {
+	const struct engine_params *params;
+	struct engine *engine;
+	struct policy *policy; /* owned; NULL: still that of params */
+};
+
+/* The host has other addresses: group host of the policy is another one. */
+static void on_addresses(void *ctx, const struct ip_addr *addrs, size_t count)
+{
+	struct addresses *a = ctx;
+	struct policy_builder *b = a->params->builder;
+	struct policy *policy;
+
+	if (host_change_policy(b, &a->params->config.netif, addrs, count) ||
+	    policy_builder_compile(b, &policy)) {
+		complain("there is no memory for the rules: addresses that the host has got are "
+			 "not judged as the host's");
+		return;
+	}
+	engine_set_policy(a->engine, policy);
+	policy_free(a->policy);
+	a->policy = policy;
+}
+
+/* Until the end. */
+static int turn(const struct engine_params *params, struct host *h, struct engine *e,
+    struct port *port, struct event_log *log)
+{
+	struct addresses addresses = {.params = params, .engine = e};
+	struct host_follow *follow;
+	int err = host_follow_new(params->addresses_fd, on_addresses, &addresses, &follow);
+
+	if (err)
+		return err;
+	host_set_follow(h, follow);
+	err = tell_ready(params->ready_fd);
+	if (!err)
+		err = host_loop(
+		    h, e, port, params->control_fd, log != NULL ? event_log_flush : NULL, log);
+	engine_set_policy(e, params->config.policy);
+	policy_free(addresses.policy);
+	host_set_follow(h, NULL);
+	host_follow_free(follow);
+	return err;
 }
 
 /* log: NULL where no events are wanted. */
@@ -31,10 +81,7 @@ static int run(
 	err = engine_new(&cfg, &port->nic, &host_sock_ops, h, params->counters, host_now_ns(), &e);
 	if (err)
 		return err;
-	err = tell_ready(params->ready_fd);
-	if (!err)
-		err = host_loop(
-		    h, e, port, params->control_fd, log != NULL ? event_log_flush : NULL, log);
+	err = turn(params, h, e, port, log);
 	engine_free(e, host_now_ns());
 	return err;
 }

@@ -11,10 +11,12 @@
 
 struct engine_params {
 	struct port_config port; /* of the guest; its descriptor is non-blocking */
-	int control_fd; /* a byte: the command has ended, deliver what it has sent, then exit;
+	int control_fd;   /* a byte: the command has ended, deliver what it has sent, then exit;
 	                 * end of file: exit at once */
-	int ready_fd;   /* a byte is written here when the guest may begin */
-	int events_fd;  /* pipe for events, non-blocking; -1: none */
+	int ready_fd;     /* a byte is written here when the guest may begin */
+	int events_fd;    /* pipe for events, non-blocking; -1: none */
+	int addresses_fd; /* of host_follow_open() */
+	struct policy_builder *builder;   /* of config.policy */
 	struct engine_counters *counters; /* shared memory, zeroed */
 	struct engine_config config;      /* on_event is set by engine_loop() */
 	uint32_t sock_limit; /* descriptors that may be open; set by engine_process() */

@@ -15,6 +15,7 @@
 #include "app/rules.h"
 #include "app/stats.h"
 #include "host/facts.h"
+#include "host/follow.h"
 
 enum {
 	PIPE_SIZE = 1 << 20, /* of events; a burst of about 3000 */
@@ -23,6 +24,7 @@ enum {
 struct network network_none(void)
 {
 	return (struct network){
+	    .addresses = -1,
 	    .engine = -1,
 	    .control = -1,
 	    .ready = -1,
@@ -70,7 +72,12 @@ int network_plan(struct network *n, const struct net_options *options)
 	n->config = options->settings.engine;
 	if (plan_addresses(n, options) < 0)
 		return -1;
-	if (rules_compile(options, &n->config.netif, &n->policy) < 0)
+	/* Before they are read, so that no change is missed. */
+	n->addresses = host_follow_open();
+	if (n->addresses < 0)
+		return complain(
+		    "the host's addresses cannot be followed: %s", strerror(-n->addresses));
+	if (rules_compile(options, &n->config.netif, &n->builder, &n->policy) < 0)
 		return -1;
 	n->config.policy = n->policy;
 	plan_resolvers(&n->config);
@@ -171,6 +178,8 @@ int network_start_engine(struct network *n, const struct port_config *port)
 	struct engine_params p = {
 	    .port = *port,
 	    .events_fd = n->events_write,
+	    .addresses_fd = n->addresses,
+	    .builder = n->builder,
 	    .counters = n->counters,
 	    .config = n->config,
 	    .launcher = getpid(),
@@ -199,6 +208,7 @@ int network_start_engine(struct network *n, const struct port_config *port)
 
 void network_close_engine_ends(struct network *n)
 {
+	close_end(&n->addresses);
 	close_end(&n->events_write);
 	close_end(&n->messages_write);
 }
@@ -250,6 +260,8 @@ void network_fini(struct network *n)
 	relay_fini(&n->events);
 	policy_free(n->policy);
 	n->policy = NULL;
+	policy_builder_free(n->builder);
+	n->builder = NULL;
 	if (n->counters != NULL)
 		(void)munmap(n->counters, sizeof(*n->counters));
 	n->counters = NULL;

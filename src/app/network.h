@@ -16,6 +16,8 @@
 struct network {
 	struct engine_config config;
 	struct policy *policy;            /* owned; config borrows it. NULL: no network */
+	struct policy_builder *builder;   /* owned; of the policy */
+	int addresses;                    /* tells changes of the host's addresses; -1: none */
 	struct engine_counters *counters; /* shared with the engine; NULL: not yet */
 	pid_t engine;                     /* its process; -1: none */
 	int control;                      /* to the engine; -1: none */

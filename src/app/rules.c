@@ -65,8 +65,8 @@ static void note_warnings(const struct policy *p)
 		note("%s", policy_warning_text(p, &w, line, sizeof(line)));
 }
 
-int rules_compile(
-    const struct net_options *o, const struct netif_config *netif, struct policy **ret_policy)
+int rules_compile(const struct net_options *o, const struct netif_config *netif,
+    struct policy_builder **ret_builder, struct policy **ret_policy)
 {
 	struct policy_builder *b = policy_builder_new();
 	int err = -1;
@@ -77,8 +77,11 @@ int rules_compile(
 		err = policy_builder_compile(b, ret_policy)
 			  ? complain("there is no memory for the rules")
 			  : 0;
-	policy_builder_free(b);
-	if (!err)
-		note_warnings(*ret_policy);
-	return err;
+	if (err) {
+		policy_builder_free(b);
+		return err;
+	}
+	*ret_builder = b;
+	note_warnings(*ret_policy);
+	return 0;
 }

@@ -127,7 +127,7 @@ static int take_caller_state(struct run *r)
 	return 0;
 }
 
-/* Process 1 of the sandbox. The counters are the engine's: it must not see them. */
+/* Process 1 of the sandbox. What tells of the host is the engine's: it must not see it. */
 _Noreturn static void be_init(const struct run *r, int channel, bool is_root)
 {
 	const struct init_plan p = {
@@ -145,6 +145,8 @@ _Noreturn static void be_init(const struct run *r, int channel, bool is_root)
 
 	if (munmap(r->net.counters, sizeof(*r->net.counters)) < 0)
 		_exit(EXIT_OWN_FAILURE);
+	if (r->net.addresses >= 0)
+		close(r->net.addresses);
 	init_process(&p);
 }
 

@@ -217,6 +217,7 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 		return;
 	}
 	f->verdict = verdict;
+	f->generation = e->generation;
 	err = dial_udp(e, f, &verdict, &to);
 	if (err) {
 		netif_drop(&e->netif, DROP_UDP_SEND);
@@ -227,6 +228,11 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 	why = udp_flow_send(&e->udp, &e->world, f, p);
 	if (why != DROP_NONE)
 		netif_drop(&e->netif, why);
+}
+
+bool admit_udp_again(const struct engine *e, const struct packet *p)
+{
+	return judge(e, POLICY_UDP, &p->dst, p->udp.dst_port).action == POLICY_ALLOW;
 }
 
 /* The echo socket of a family, opened when it is first needed. 0 or -errno. */

@@ -121,6 +121,12 @@ void engine_free(struct engine *e, uint64_t now_ns)
 	free(e);
 }
 
+void engine_set_policy(struct engine *e, const struct policy *policy)
+{
+	e->cfg.policy = policy;
+	e->generation++;
+}
+
 void engine_arm(struct engine *e, struct timer *t, uint64_t due_ns)
 {
 	/* A timer that fires too early finds nothing to do and is set again. */

@@ -65,6 +65,10 @@ __attribute__((warn_unused_result)) int engine_new(const struct engine_config *c
  * FLOW_END_SHUTDOWN, and frees everything. NULL is allowed. */
 void engine_free(struct engine *e, uint64_t now_ns);
 
+/* From now on this policy judges (borrowed). What was let through before is judged again when the guest uses it: a
+ * UDP flow that it does not allow ends; a TCP connection stays, as it leads where it led. */
+void engine_set_policy(struct engine *e, const struct policy *policy);
+
 /* The port may have frames, or has room again. */
 void engine_on_frames(struct engine *e);
 void engine_on_room(struct engine *e);

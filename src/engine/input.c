@@ -57,6 +57,18 @@ static enum drop_reason input_tcp(struct engine *e, const struct packet *p)
 	return DROP_TCP_NO_FLOW;
 }
 
+/* The policy is another one than that which let the flow through. False: the flow is over. */
+static bool judge_again(struct engine *e, struct udp_flow *f, const struct packet *p)
+{
+	if (f->generation == e->generation)
+		return true;
+	f->generation = e->generation;
+	if (admit_udp_again(e, p))
+		return true;
+	udp_flow_close(&e->udp, &e->world, f, FLOW_END_POLICY);
+	return false;
+}
+
 static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 {
 	struct flow_key key = flow_key_of(p, p->udp.src_port, p->udp.dst_port);
@@ -68,7 +80,7 @@ static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 		return resolve_on_query(e, p, &verdict);
 	hash = flow_hash(&e->world, &key);
 	f = udp_flow_find_for_guest(&e->udp, &e->world, &key, hash);
-	if (f)
+	if (f && judge_again(e, f, p))
 		return udp_flow_send(&e->udp, &e->world, f, p);
 	admit_udp(e, p, &key, hash);
 	return DROP_NONE;

@@ -52,6 +52,7 @@ struct engine {
 	bool has_more_echo;         /* echo replies wait in a socket */
 	bool has_more_answers;      /* answers of resolvers wait in a socket */
 	bool has_told_echo;         /* that the host forbids echo sockets */
+	uint32_t generation;        /* of the policy */
 	struct bucket events;       /* events of denials and refusals */
 	uint64_t events_suppressed; /* since the last one that was told */
 };
@@ -76,6 +77,9 @@ void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events);
 
 /* A datagram that belongs to no flow. */
 void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash);
+
+/* Whether a datagram of a flow that was let through by another policy would be let through now. */
+bool admit_udp_again(const struct engine *e, const struct packet *p);
 
 /* An echo request. */
 void admit_echo(struct engine *e, const struct packet *p);

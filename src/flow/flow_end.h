@@ -15,6 +15,7 @@
 	X(REMOTE_TIMEOUT, "remote_timeout")   /* the remote side does not answer any more */       \
 	X(IDLE, "idle")                       /* idle limit, the normal end of a UDP flow */       \
 	X(EVICTED, "evicted")                 /* made room for another flow */                     \
+	X(POLICY, "policy")                   /* not allowed any more */                           \
 	X(CONFLICT, "conflict")               /* retransmission with other bytes */                \
 	X(HOST_ERROR, "host_error")           /* the host's socket failed otherwise */             \
 	X(SHUTDOWN, "shutdown")               /* the engine ended */

@@ -36,6 +36,7 @@ struct udp_flow {
 	uint64_t heard_ns;      /* last datagram, either way */
 
 	struct policy_verdict verdict; /* that admitted it */
+	uint32_t generation;           /* of the policy by which it was judged last */
 	uint64_t start_ns;
 	uint64_t tx_bytes; /* guest to remote */
 	uint64_t rx_bytes;

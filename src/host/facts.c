@@ -110,6 +110,18 @@ static int add_gateway(struct policy_builder *b, const struct netif_config *n)
 	return err;
 }
 
+int host_change_policy(struct policy_builder *b, const struct netif_config *netif,
+    const struct ip_addr *addrs, size_t count)
+{
+	int err;
+
+	policy_builder_clear_hosts(b);
+	err = add_gateway(b, netif);
+	for (size_t i = 0; i < count && !err; i++)
+		err = policy_builder_add_host(b, &addrs[i]);
+	return err;
+}
+
 int host_add_to_policy(struct policy_builder *b, const struct netif_config *netif)
 {
 	int err = add_gateway(b, netif);

@@ -4,6 +4,7 @@
 #define SLUICE_HOST_FACTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -18,10 +19,13 @@ bool host_has_route(int family);
  * number. *ret_skipped: how many more there are that are not used (too many, or with a zone). */
 uint32_t host_resolvers(struct endpoint *out, uint32_t cap, uint32_t *ret_skipped);
 
-/* Tells a policy which addresses are group host: the gateway's, and those of the host's interfaces
- * (threat N19). An address that the host gets later is not known, and keeps the class that it has by
- * itself. 0, -ENOMEM, or why the addresses cannot be listed. */
+/* Tells a policy which addresses are group host: the gateway's, and those of the host's interfaces now
+ * (threat N19; follow.h tells of later ones). 0, -ENOMEM, or why the addresses cannot be listed. */
 __attribute__((warn_unused_result)) int host_add_to_policy(
     struct policy_builder *b, const struct netif_config *netif);
+
+/* The same with these addresses of the host, in place of all that were told before. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int host_change_policy(struct policy_builder *b,
+    const struct netif_config *netif, const struct ip_addr *addrs, size_t count);
 
 #endif

@@ -184,6 +184,11 @@ void host_free(struct host *h)
 	free(h);
 }
 
+void host_set_follow(struct host *h, struct host_follow *f)
+{
+	h->follow = f;
+}
+
 uint64_t host_now_ns(void)
 {
 	struct timespec t;

@@ -28,6 +28,10 @@ void host_free(struct host *h);
 
 extern const struct sock_ops host_sock_ops;
 
+/* The host's loop works on f (borrowed) too, if not NULL. Before the loop begins. */
+struct host_follow;
+void host_set_follow(struct host *h, struct host_follow *f);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t host_now_ns(void);
 

@@ -25,9 +25,10 @@ struct host_sock {
 struct host {
 	int epoll_fd;
 	struct host_config cfg;
-	bool has_peek_offset[2]; /* AF_INET, AF_INET6 */
-	struct host_sock *socks; /* by descriptor; grows with the highest one */
-	uint32_t sock_count;     /* entries of socks */
+	bool has_peek_offset[2];    /* AF_INET, AF_INET6 */
+	struct host_sock *socks;    /* by descriptor; grows with the highest one */
+	uint32_t sock_count;        /* entries of socks */
+	struct host_follow *follow; /* borrowed; NULL: the host's addresses are not followed */
 	uint8_t *discard; /* where bytes are peeked to that were peeked before; NULL until needed */
 };
 

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/follow.h"
 #include "host/host.h"
 #include "host/host_internal.h"
 
@@ -29,6 +30,7 @@ enum {
 static const uint64_t data_port = 15ULL << 60; /* with the token in its low bits */
 static const uint64_t data_stop = 14ULL << 60;
 static const uint64_t data_timer = 13ULL << 60;
+static const uint64_t data_follow = 12ULL << 60;
 
 struct loop {
 	struct port_loop port_loop;
@@ -186,6 +188,8 @@ static void dispatch(struct loop *l, const struct epoll_event *ev, uint64_t now)
 		on_stop(l);
 	else if (ev->data.u64 == data_timer)
 		l->timer_ns = ENGINE_NEVER;
+	else if (ev->data.u64 == data_follow)
+		host_follow_on_ready(l->host->follow);
 	else if (ev->data.u64 >= data_port)
 		on_port(l, ev);
 	else
@@ -232,6 +236,14 @@ static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
 	return 0;
 }
 
+/* The end of it is that of the descriptor, which its owner closes. */
+static int watch_follow(struct loop *l)
+{
+	struct host_follow *f = l->host->follow;
+
+	return f ? watch(l, host_follow_fd(f), EPOLLIN, data_follow) : 0;
+}
+
 static struct loop loop_of_parts(struct host *h, struct engine *e, struct port *port)
 {
 	return (struct loop){
@@ -255,6 +267,8 @@ int host_loop(struct host *h, struct engine *e, struct port *port, int stop_fd,
 	l.stop_fd = stop_fd;
 	err = watch(&l, stop_fd, EPOLLIN, data_stop);
 	if (!err)
+		err = watch_follow(&l);
+	if (!err)
 		err = turn(&l, on_idle, ctx);
 	if (!l.is_link_gone)
 		port->ops->stop(port);
@@ -275,6 +289,8 @@ int host_turn_new(struct host *h, struct engine *e, struct port *port, struct ho
 	t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (t->timer_fd < 0 || watch(&t->loop, t->timer_fd, EPOLLIN | EPOLLET, data_timer))
 		err = -errno;
+	if (!err)
+		err = watch_follow(&t->loop);
 	if (!err)
 		err = port->ops->start(port, &t->loop.port_loop);
 	if (err) {

@@ -183,6 +183,11 @@ void policy_builder_set_default(
 	b->defaults[direction] = action;
 }
 
+void policy_builder_clear_hosts(struct policy_builder *b)
+{
+	b->host_count = 0;
+}
+
 int policy_builder_add_host(struct policy_builder *b, const struct ip_addr *addr)
 {
 	enum addr_class class = addr_class_own(addr);

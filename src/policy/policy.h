@@ -89,6 +89,9 @@ void policy_builder_set_default(
 __attribute__((warn_unused_result)) int policy_builder_add_host(
     struct policy_builder *b, const struct ip_addr *addr);
 
+/* Forgets the addresses of group host. */
+void policy_builder_clear_hosts(struct policy_builder *b);
+
 /* Adds a prefix under which the local network translates to IPv4 (RFC 6052; found by RFC 7050): the
  * embedded addresses are judged too. len is one of 32, 40, 48, 56, 64, 96. 0, -EINVAL, or -ENOSPC
  * behind POLICY_NAT64_MAX. 64:ff9b::/96 is known and need not be added. */

@@ -165,6 +165,52 @@ class Told(Case):
         self.assertGreater(counters["nic_tx_frames"], 3)
 
 
+LATER_V4 = "203.0.113.77"
+LATER_V6 = "2001:db8::77"
+
+# Connects to each "ADDRESS PORT" that a line says, and prints what comes of it.
+CONNECTOR = """
+import socket
+print("ready", flush=True)
+while True:
+    try:
+        address, port = input().split()
+    except EOFError:
+        break
+    try:
+        socket.create_connection((address, int(port))).close()
+        print("connected", flush=True)
+    except OSError as e:
+        print(type(e).__name__, flush=True)
+"""
+
+
+class Addresses(Case):
+    """The host's own addresses, which change while sluice runs (threat N19)."""
+
+    def change(self, what, address):
+        length = 128 if ":" in address else 32
+        subprocess.run(["ip", "address", what, f"{address}/{length}", "dev", "lo",
+                        *(["nodad"] if ":" in address and what == "add" else [])], check=True)
+
+    def test_an_address_that_the_host_gets_later_is_the_hosts(self):
+        process = self.start(harness.PYTHON, "-c", CONNECTOR, stdin=subprocess.PIPE,
+                             options=[*harness.WITH_ADDRESSES, "--net-rule", "deny@host,allow@any"])
+        self.assertEqual(harness.read_line(process.stdout), "ready")
+        for address in (LATER_V4, LATER_V6):
+            self.change("add", address)
+            try:
+                server = Server(self, receive_all, address)
+                process.stdin.write(f"{address} {server.port}\n".encode())
+                process.stdin.flush()
+                self.assertEqual(harness.read_line(process.stdout), "ConnectionRefusedError")
+                self.assertEqual(server.results, [])
+            finally:
+                self.change("del", address)
+        process.stdin.close()
+        self.assertEqual(process.wait(harness.PATIENCE), 0)
+
+
 UDP_SEGMENT = 103  # linux/udp.h
 
 

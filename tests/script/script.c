@@ -486,6 +486,22 @@ static bool guest_does(struct script *s, char *args)
 	return script_settle(s);
 }
 
+/* "policy: deny PORT", 0 for none: another policy, while everything runs. */
+static bool change_policy(struct script *s, char *args)
+{
+	char *action = script_word(&args);
+	char *word = script_word(&args);
+	uint64_t v;
+
+	if (!action || !word || strcmp(action, "deny") != 0)
+		return script_fail(s, "'policy: deny PORT'");
+	if (!script_number(s, word, &v))
+		return false;
+	s->world->policy.denied_port = (uint16_t)v;
+	engine_set_policy(s->world->engine, &s->world->policy);
+	return true;
+}
+
 static bool do_line(struct script *s, char *what, char *args)
 {
 	bool is_expectation = strcmp(what, ">") == 0;
@@ -506,6 +522,8 @@ static bool do_line(struct script *s, char *what, char *args)
 		is_right = script_host(s, args) && script_settle(s);
 	} else if (is_expectation) {
 		is_right = guest_line(s, what, args);
+	} else if (strcmp(what, "policy:") == 0) {
+		is_right = change_policy(s, args);
 	} else if (strcmp(what, "guest:") == 0) {
 		is_right = guest_does(s, args);
 	} else {
