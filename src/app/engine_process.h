@@ -11,7 +11,7 @@
 
 struct engine_params {
 	struct port_config port; /* of the guest; its descriptor is non-blocking */
-	int control_fd;   /* a byte: the command has ended, deliver what it has sent, then exit;
+	int control_fd;   /* a byte: enum host_stop, deliver what the guest has sent, then exit;
 	                 * end of file: exit at once */
 	int ready_fd;     /* a byte is written here when the guest may begin */
 	int events_fd;    /* pipe for events, non-blocking; -1: none */

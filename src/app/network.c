@@ -225,9 +225,11 @@ int network_wait_for_engine(struct network *n)
 	return len == 1 ? 0 : -1;
 }
 
-void network_end_engine(struct network *n)
+void network_end_engine(struct network *n, enum host_stop how)
 {
-	if (write(n->control, "", 1) < 0)
+	uint8_t byte = (uint8_t)how;
+
+	if (write(n->control, &byte, 1) < 0)
 		note("the engine does not listen: %s", strerror(errno));
 }
 

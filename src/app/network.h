@@ -11,6 +11,7 @@
 #include "app/net_options.h"
 #include "app/relay.h"
 #include "engine/engine.h"
+#include "host/host.h"
 #include "port/port_open.h"
 
 struct network {
@@ -53,7 +54,7 @@ void network_close_engine_ends(struct network *n);
 __attribute__((warn_unused_result)) int network_wait_for_engine(struct network *n);
 
 /* Asks the engine to deliver what the guest has sent, and to exit. */
-void network_end_engine(struct network *n);
+void network_end_engine(struct network *n, enum host_stop how);
 
 /* Tells the engine to exit at once. */
 void network_abort_engine(struct network *n);

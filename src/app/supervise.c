@@ -127,7 +127,7 @@ static void begin_delivery(struct state *st)
 		return;
 	}
 	enter(st, PHASE_DELIVERY, DELIVERY_MAX_MS);
-	network_end_engine(st->s->net);
+	network_end_engine(st->s->net, HOST_STOP_DELIVER);
 }
 
 static void begin_abort(struct state *st)

@@ -317,7 +317,15 @@ void engine_on_link_gone(struct engine *e, uint64_t now_ns)
 {
 	e->world.now_ns = now_ns;
 	e->has_frames = false;
-	tcp_table_link_gone(&e->tcp, &e->world);
+	tcp_table_reset_unfinished(&e->tcp, &e->world, FLOW_END_GUEST_TIMEOUT, false);
+}
+
+void engine_dismiss_guest(struct engine *e, uint64_t now_ns)
+{
+	e->world.now_ns = now_ns;
+	tcp_table_reset_unfinished(&e->tcp, &e->world, FLOW_END_SHUTDOWN, true);
+	e->nic->ops->flush(e->nic);
+	e->has_frames = false;
 }
 
 bool engine_is_delivered(const struct engine *e)

@@ -88,6 +88,10 @@ __attribute__((warn_unused_result)) int engine_run(struct engine *e, uint64_t no
  * has sent is still delivered. */
 void engine_on_link_gone(struct engine *e, uint64_t now_ns);
 
+/* The guest will not be heard again, because the owner ends: connections that it has not ended are reset, which it is
+ * told. Otherwise as engine_on_link_gone(). */
+void engine_dismiss_guest(struct engine *e, uint64_t now_ns);
+
 /* Whether everything that the guest has sent by TCP has been given to the remote sides. */
 bool engine_is_delivered(const struct engine *e);
 

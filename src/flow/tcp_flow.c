@@ -548,14 +548,15 @@ bool tcp_table_serve(struct tcp_table *t, struct flow_world *w, uint32_t max_byt
 	return true;
 }
 
-void tcp_table_link_gone(struct tcp_table *t, struct flow_world *w)
+void tcp_table_reset_unfinished(
+    struct tcp_table *t, struct flow_world *w, enum flow_end end, bool tells_guest)
 {
 	for (uint32_t i = 0; i < t->pool.made; i++) {
 		struct tcp_flow *f = (struct tcp_flow *)(void *)pool_at(&t->pool, i);
 
 		if (f->head.gen % 2 == 1 && f->is_counted && !f->is_shut &&
 		    (!f->has_guest_fin || f->is_remote_dead))
-			tcp_flow_abort(t, w, f, FLOW_END_GUEST_TIMEOUT, false);
+			tcp_flow_abort(t, w, f, end, tells_guest);
 	}
 }
 

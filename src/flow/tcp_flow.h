@@ -152,9 +152,10 @@ void tcp_table_delayed(struct tcp_table *t, struct flow_world *w);
 /* When the next of them is due, or UINT64_MAX. */
 uint64_t tcp_table_next_ns(struct tcp_table *t);
 
-/* The guest has gone. Flows whose end it had told before go on until the remote side has everything; the
- * others are reset. */
-void tcp_table_link_gone(struct tcp_table *t, struct flow_world *w);
+/* Resets the flows whose end the guest has not told, towards the guest too if that is to be told. The others go on
+ * until the remote side has everything. */
+void tcp_table_reset_unfinished(
+    struct tcp_table *t, struct flow_world *w, enum flow_end end, bool tells_guest);
 
 /* Everything that the guest has sent, and its FIN, has been given to the remote side. */
 void tcp_flow_delivered(struct tcp_table *t, struct tcp_flow *f);

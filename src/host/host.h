@@ -35,8 +35,15 @@ void host_set_follow(struct host *h, struct host_follow *f);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t host_now_ns(void);
 
-/* Runs the engine over the port. A byte on stop_fd, or the end of the guest's link, asks it to deliver
- * what the guest has sent and then to return 0; end of file on stop_fd to return 0 at once. -errno:
+/* A byte on stop_fd. */
+enum host_stop {
+	HOST_STOP_DELIVER = 0, /* no more will come from the guest */
+	HOST_STOP_DISMISS =
+	    1, /* the guest is still there: reset what it has not ended, and leave it */
+};
+
+/* Runs the engine over the port. A byte on stop_fd (enum host_stop), or the end of the guest's link, asks it to
+ * deliver what the guest has sent and then to return 0; end of file on stop_fd to return 0 at once. -errno:
  * waiting failed. on_idle, which may be NULL, is called before each wait. */
 __attribute__((warn_unused_result)) int host_loop(struct host *h, struct engine *e,
     struct port *port, int stop_fd, void (*on_idle)(void *ctx), void *ctx);

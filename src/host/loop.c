@@ -96,17 +96,6 @@ static uint32_t sock_events(uint32_t events)
 	return out;
 }
 
-static void on_stop(struct loop *l)
-{
-	char byte;
-	ssize_t n = read(l->stop_fd, &byte, 1);
-
-	if (n > 0)
-		l->is_delivering = true;
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		l->has_stopped = true;
-}
-
 static struct loop *loop_of(struct port_loop *p)
 {
 	return container_of(p, struct loop, port_loop);
@@ -174,18 +163,39 @@ static bool poll_port(struct loop *l, bool is_waiting)
 }
 
 /* The descriptors of a port that is gone are watched no more: they would be ready for ever. */
-static void on_link_gone(struct loop *l, uint64_t now)
+static void leave_link(struct loop *l)
 {
 	l->is_link_gone = true;
 	l->is_delivering = true;
 	l->port->ops->stop(l->port);
+}
+
+static void on_link_gone(struct loop *l, uint64_t now)
+{
+	leave_link(l);
 	engine_on_link_gone(l->engine, now);
+}
+
+static void on_stop(struct loop *l, uint64_t now)
+{
+	uint8_t byte;
+	ssize_t n = read(l->stop_fd, &byte, 1);
+
+	if (n > 0) {
+		l->is_delivering = true;
+		if (byte == HOST_STOP_DISMISS && !l->is_link_gone) {
+			engine_dismiss_guest(l->engine, now);
+			leave_link(l);
+		}
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+		l->has_stopped = true;
+	}
 }
 
 static void dispatch(struct loop *l, const struct epoll_event *ev, uint64_t now)
 {
 	if (ev->data.u64 == data_stop)
-		on_stop(l);
+		on_stop(l, now);
 	else if (ev->data.u64 == data_timer)
 		l->timer_ns = ENGINE_NEVER;
 	else if (ev->data.u64 == data_follow)
