@@ -15,7 +15,7 @@ int port_open(const struct port_config *cfg, struct port **ret_port)
 
 	switch (cfg->kind) {
 	case PORT_KIND_TAP:
-		return tap_port_new(cfg->fd, cfg->features, ret_port);
+		return tap_port_new(cfg->fd, cfg->features, cfg->has_vnet, ret_port);
 	case PORT_KIND_STREAM:
 		return stream_port_new(&sock, ret_port);
 	case PORT_KIND_DGRAM:

@@ -70,6 +70,15 @@ bool sock_port_read_failed(struct sock_port *s, int error, uint32_t bytes)
 	return true;
 }
 
+/* Nothing can be sent any more. What has come is read to the end, then the connection is closed. */
+static void become_deaf(struct sock_port *s)
+{
+	if (s->fd < 0)
+		return;
+	sendq_lose(&s->out, UINT32_MAX, &s->port.nic.counters);
+	s->is_deaf = s->has_more = true;
+}
+
 /* Sends what can be sent. */
 static void send_out(struct sock_port *s)
 {
@@ -80,9 +89,7 @@ static void send_out(struct sock_port *s)
 		return;
 	err = s->framing.send(s);
 	if (err && err != -EAGAIN) {
-		/* What it has sent is read to the end, then the connection is closed. */
-		sendq_lose(&s->out, UINT32_MAX, &s->port.nic.counters);
-		s->is_deaf = s->has_more = true;
+		become_deaf(s);
 		err = 0;
 	}
 	if (s->is_blocked != (err == -EAGAIN)) {
@@ -157,6 +164,10 @@ static uint32_t on_supply(struct sock_port *s)
 
 	if (fd == -EAGAIN)
 		return 0;
+	if (fd == -ENOTCONN) {
+		become_deaf(s);
+		return PORT_HAS_FRAMES;
+	}
 	if (fd < 0) {
 		s->is_last = true;
 		s->loop->unwatch(s->loop, s->supply);

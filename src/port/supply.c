@@ -2,8 +2,8 @@
 /*
  * The supply of connections; see supply.h.
  *
- * A message from the launcher is one byte with exactly one descriptor; one without is skipped. Reports
- * are of fixed size.
+ * A message from the launcher is one byte: MESSAGE_NEXT with exactly one descriptor, without which it is skipped, or
+ * MESSAGE_OVER. Reports are of fixed size.
  */
 #include "port/supply.h"
 
@@ -11,6 +11,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+	MESSAGE_NEXT = 0,
+	MESSAGE_OVER = 1,
+};
 
 /* Room for one descriptor, aligned as a control message must be. */
 union control {
@@ -27,7 +32,7 @@ int supply_pair(int ret_ends[2])
 
 int supply_give(int end, int fd)
 {
-	char byte = 0;
+	char byte = MESSAGE_NEXT;
 	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
 	union control control = {.room = {0}};
 	struct msghdr head = {
@@ -43,6 +48,14 @@ int supply_give(int end, int fd)
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	return sendmsg(end, &head, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+void supply_hang_up(int end)
+{
+	static const char byte = MESSAGE_OVER;
+
+	/* Fails only when the port has gone, or does not look for long. */
+	(void)send(end, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 void supply_finish(int end)
@@ -93,7 +106,9 @@ int supply_take(int end)
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
-	return n == 0 ? -EPIPE : fd_in(&head);
+	if (n == 0)
+		return -EPIPE;
+	return byte == MESSAGE_OVER ? -ENOTCONN : fd_in(&head);
 }
 
 void supply_report(int end, enum supply_end how, uint32_t value)

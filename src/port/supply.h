@@ -32,13 +32,17 @@ __attribute__((warn_unused_result)) int supply_pair(int ret_ends[2]);
 /* Launcher: hands a descriptor over, keeping its own. 0 or -errno. */
 __attribute__((warn_unused_result)) int supply_give(int end, int fd);
 
+/* Launcher: the connection that was handed over last is over, which the port may not see for itself. */
+void supply_hang_up(int end);
+
 /* Launcher: no more will come; the port is done when what it has got has ended. */
 void supply_finish(int end);
 
 /* Launcher: how a connection ended. 1; 0: the port has gone; -EAGAIN: nothing has been said; other -errno. */
 __attribute__((warn_unused_result)) int supply_hear(int end, struct supply_report *ret_report);
 
-/* Port: the next descriptor, close-on-exec. -EAGAIN: none now; -EPIPE: no more will come. */
+/* Port: the next descriptor, close-on-exec. -EAGAIN: none now; -ENOTCONN: the last one is over; -EPIPE: no more will
+ * come. */
 __attribute__((warn_unused_result)) int supply_take(int end);
 
 /* Port: how the connection has ended; the launcher is free not to listen. */

@@ -32,9 +32,10 @@ struct tap_port {
 	struct port port;
 	struct port_loop *loop; /* while started */
 	int fd;
-	uint32_t staged; /* frames that the engine holds */
-	uint32_t first;  /* the oldest of them */
-	size_t tx_pos;   /* where the next frame is read to */
+	uint32_t hdr_len; /* of the virtio-net header in front of each frame, 0: there is none */
+	uint32_t staged;  /* frames that the engine holds */
+	uint32_t first;   /* the oldest of them */
+	size_t tx_pos;    /* where the next frame is read to */
 	struct iovec tx_iov[TX_STAGED];
 	uint32_t rx_first; /* oldest reservation */
 	uint32_t rx_open;  /* reservations */
@@ -62,20 +63,21 @@ static int tap_stage(struct nic *nic, struct frame *ret_frame)
 	if (t->staged == TX_STAGED || t->tx_pos + TX_FRAME_MAX > TX_ARENA)
 		return -ENOBUFS;
 	n = read(t->fd, at, TX_FRAME_MAX);
-	if (n < VNET_HDR_SIZE) {
+	if (n <= 0 || (size_t)n < t->hdr_len) {
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return 0;
 		return -EPIPE; /* the interface is gone */
 	}
-	*iov = (struct iovec){.iov_base = at + VNET_HDR_SIZE, .iov_len = (size_t)n - VNET_HDR_SIZE};
+	*iov = (struct iovec){.iov_base = at + t->hdr_len, .iov_len = (size_t)n - t->hdr_len};
 	*ret_frame = (struct frame){
 	    .head = iov->iov_base,
 	    .head_len = (uint32_t)iov->iov_len,
 	    .len = (uint32_t)iov->iov_len,
 	    .iov = iov,
 	    .iov_count = 1,
-	    .vnet = vnet_parse(at),
 	};
+	if (t->hdr_len > 0)
+		ret_frame->vnet = vnet_parse(at);
 	t->tx_pos += ((size_t)n + TX_ALIGN - 1) / TX_ALIGN * TX_ALIGN;
 	t->staged++;
 	nic->counters.tx_frames++;
@@ -118,20 +120,19 @@ static void tap_commit(
     struct nic *nic, struct nic_slot *slot, uint32_t body_len, const struct vnet_hdr *vnet)
 {
 	struct tap_port *t = port_of(nic);
-	uint8_t *start = slot->head - VNET_HDR_SIZE;
+	static const struct vnet_hdr none;
+	uint8_t *start = slot->head - t->hdr_len;
 	uint32_t len = slot->head_len + body_len;
 
 	t->rx_first = (t->rx_first + 1) % RX_SLOTS;
 	t->rx_open--;
-	if (vnet)
-		vnet_build(vnet, start);
-	else
-		memset(start, 0, VNET_HDR_SIZE);
+	if (t->hdr_len > 0)
+		vnet_build(vnet ? vnet : &none, start);
 	if (len < ETH_MIN_FRAME) {
 		memset(slot->head + len, 0, ETH_MIN_FRAME - len);
 		len = ETH_MIN_FRAME;
 	}
-	if (write(t->fd, start, VNET_HDR_SIZE + len) < 0) {
+	if (write(t->fd, start, t->hdr_len + len) < 0) {
 		nic->counters.rx_lost++;
 		return;
 	}
@@ -201,7 +202,7 @@ static const struct port_ops tap_port_ops = {
     .free = tap_free,
 };
 
-int tap_port_new(int fd, uint32_t features, struct port **ret_port)
+int tap_port_new(int fd, uint32_t features, bool has_vnet, struct port **ret_port)
 {
 	struct tap_port *t = calloc(1, sizeof(*t));
 
@@ -216,6 +217,7 @@ int tap_port_new(int fd, uint32_t features, struct port **ret_port)
 		return -ENOMEM;
 	}
 	t->fd = fd;
+	t->hdr_len = has_vnet ? VNET_HDR_SIZE : 0;
 	t->port.nic = (struct nic){
 	    .ops = &tap_ops, .features = features, .is_level = true, .batch_max = RX_SLOTS};
 	*ret_port = &t->port;

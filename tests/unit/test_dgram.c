@@ -197,6 +197,32 @@ static void the_end_of_a_datagram_peer_is_noticed_when_it_is_written_to(void **s
 	sockport_end(&t);
 }
 
+/* Who watches the peer's process knows earlier than the socket does. */
+static void what_a_peer_has_sent_is_read_after_its_end_was_told(void **state)
+{
+	struct sockport t;
+
+	(void)state;
+	start(&t, PORT_KIND_DGRAM, false);
+	put_frame(&t, 60, 1);
+	put_frame(&t, 60, 2);
+	assert_int_equal(sockport_commit(&t, 60, 1), 0);
+	supply_hang_up(t.supply);
+	assert_int_equal(sockport_turn(&t), PORT_HAS_FRAMES);
+	assert_int_equal(t.port->nic.counters.rx_lost, 1);
+	assert_int_equal(sockport_commit(&t, 60, 1), -EAGAIN);
+	sockport_expect(&t, 60, 1);
+	sockport_expect(&t, 60, 2);
+	sockport_expect_none(&t);
+	sockport_hear(&t, SUPPLY_CLOSED, 0);
+	/* Told twice, or too late. */
+	supply_hang_up(t.supply);
+	assert_int_equal(sockport_turn(&t), PORT_HAS_FRAMES);
+	sockport_expect_none(&t);
+	assert_true(sockport_is_idle(&t));
+	sockport_end(&t);
+}
+
 static void each_frame_leaves_as_one_message(void **state)
 {
 	struct sockport t;
@@ -308,6 +334,7 @@ int main(void)
 	    cmocka_unit_test(an_empty_datagram_is_an_empty_frame),
 	    cmocka_unit_test(the_end_of_a_packet_connection_is_noticed),
 	    cmocka_unit_test(the_end_of_a_datagram_peer_is_noticed_when_it_is_written_to),
+	    cmocka_unit_test(what_a_peer_has_sent_is_read_after_its_end_was_told),
 	    cmocka_unit_test(each_frame_leaves_as_one_message),
 	    cmocka_unit_test(a_slow_peer_gets_every_frame),
 	    cmocka_unit_test(a_frame_that_no_socket_takes_is_lost_alone),
