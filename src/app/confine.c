@@ -151,5 +151,5 @@ int confine_engine(const struct confinement *c)
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return complain("the engine cannot be protected: %s", strerror(errno));
-	return confine_calls();
+	return confine_calls(c->port);
 }

@@ -5,12 +5,15 @@
 
 #include <sys/types.h>
 
+#include "port/port_open.h"
+
 enum {
 	CONFINE_FDS_MAX = 5,
 };
 
 struct confinement {
 	int fds[CONFINE_FDS_MAX]; /* kept besides standard error; -1: unused */
+	enum port_kind port;      /* of the engine; others need other system calls */
 	pid_t parent;             /* the process ends when this one, its parent, does */
 };
 

@@ -63,6 +63,12 @@ static const int plain_calls[] = {
     SCMP_SYS(writev),
 };
 
+/* Besides, for ports of messages. */
+static const int message_calls[] = {
+    SCMP_SYS(recvmmsg),
+    SCMP_SYS(sendmmsg),
+};
+
 struct socket_kind {
 	int family;
 	int type;
@@ -115,13 +121,26 @@ static struct scmp_arg_cmp equals(unsigned int arg, int value)
 	return SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)value);
 }
 
-static int add_plain(scmp_filter_ctx filter)
+static int add_plain(scmp_filter_ctx filter, const int *calls, size_t count)
 {
 	int failed = 0;
 
-	for (size_t i = 0; i < COUNT(plain_calls) && failed == 0; i++)
-		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, plain_calls[i], 0);
+	for (size_t i = 0; i < count && failed == 0; i++)
+		failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
 	return failed;
+}
+
+static int add_port(scmp_filter_ctx filter, enum port_kind kind)
+{
+	switch (kind) {
+	case PORT_KIND_TAP:
+	case PORT_KIND_STREAM:
+		return 0;
+	case PORT_KIND_DGRAM:
+	case PORT_KIND_BESS:
+		return add_plain(filter, message_calls, COUNT(message_calls));
+	}
+	return -EINVAL;
 }
 
 static int add_sockets(scmp_filter_ctx filter)
@@ -162,10 +181,12 @@ static int add_memory(scmp_filter_ctx filter)
 	return failed;
 }
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(scmp_filter_ctx filter, enum port_kind kind)
 {
-	int failed = add_plain(filter);
+	int failed = add_plain(filter, plain_calls, COUNT(plain_calls));
 
+	if (failed == 0)
+		failed = add_port(filter, kind);
 	if (failed == 0)
 		failed = add_sockets(filter);
 	if (failed == 0)
@@ -182,7 +203,7 @@ static int add_rules(scmp_filter_ctx filter)
 	return failed;
 }
 
-int confine_calls(void)
+int confine_calls(enum port_kind kind)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int failed;
@@ -195,7 +216,7 @@ int confine_calls(void)
 	if (failed == 0)
 		failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
 	if (failed == 0)
-		failed = add_rules(filter);
+		failed = add_rules(filter, kind);
 	if (failed == 0)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);

@@ -19,6 +19,7 @@ void engine_process(const struct engine_params *params)
 	const struct confinement confinement = {
 	    .fds = {params->port.fd, params->control_fd, params->ready_fd, params->events_fd,
 		params->addresses_fd},
+	    .port = params->port.kind,
 	    .parent = params->launcher,
 	};
 	struct engine_params p = *params;

@@ -55,16 +55,15 @@ static int check_fd(int fd)
 	return 0;
 }
 
-/* A standard descriptor that is closed would be taken by the next file that is opened, which would then
- * be read or written as the terminal. Its place is kept, and is free again for the command. */
-static int keep_places(void)
+/* The place is free again for a command. */
+int host_probe_keep_places(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
 		/* The lowest free number is this one. */
 		if (open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
-			return -1;
+			return complain("/dev/null cannot be opened: %s", strerror(errno));
 	}
 	return 0;
 }
@@ -75,8 +74,8 @@ int host_probe_inherited_fds(void)
 	int result = 0;
 	DIR *dir;
 
-	if (keep_places() < 0)
-		return complain("/dev/null cannot be opened: %s", strerror(errno));
+	if (host_probe_keep_places() < 0)
+		return -1;
 	dir = opendir("/proc/self/fd");
 	if (dir == NULL)
 		return complain("/proc is not mounted; mount it (mount -t proc proc /proc)");

@@ -6,6 +6,7 @@
 #include "app/complain.h"
 #include "app/process_title.h"
 #include "app/run.h"
+#include "app/serve.h"
 
 struct subcommand {
 	const char *name;
@@ -15,9 +16,11 @@ struct subcommand {
 };
 
 static char run_name[] = "sluice run";
+static char serve_name[] = "sluice serve";
 
 static const struct subcommand subcommands[] = {
     {"run", run_main, run_name, "Run a command behind its own network"},
+    {"serve", serve_main, serve_name, "Be the network of a virtual machine"},
 };
 
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -35,7 +35,7 @@ enum {
 	KEY_STATS,
 	KEY_VERBOSE = 'v',
 
-	GROUP_POLICY = 1,
+	GROUP_POLICY = OPTION_GROUP_FIRST + 1,
 	GROUP_ADDRESS,
 	GROUP_LIMIT,
 	GROUP_DNS,
@@ -61,7 +61,7 @@ static const struct argp_option option_table[] = {
     {"ipv6-pool", KEY_IPV6_POOL, "CIDR", 0, "Default: " ADDRESSING_POOL_V6, 0},
     {"ipv4", KEY_IPV4, "ADDRESS", 0, "IPv4 address; the gateway's is the one before it", 0},
     {"ipv6", KEY_IPV6, "ADDRESS", 0, "IPv6 address; the gateway's ends in ::1", 0},
-    {"mac", KEY_MAC, "MAC", 0, "MAC address. Default: from the slot", 0},
+    {"mac", KEY_MAC, "MAC", 0, "MAC address of the guest's card", 0},
     {"mtu", KEY_MTU, "BYTES", 0, "1280 to 65520. Default: 1500", 0},
 
     {NULL, 0, NULL, 0, "Limits:", GROUP_LIMIT},

@@ -17,7 +17,8 @@ enum {
 	OPTION_KEY_NET = 0x100, /* keys from here on are those of net_options_argp, */
 	OPTION_KEY_OWN = 0x200, /* and from here on the command's own */
 
-	OPTION_GROUP_OWN = 10, /* groups likewise, in the order of --help */
+	OPTION_GROUP_FIRST = 1, /* groups of the command's own, in the order of --help: before */
+	OPTION_GROUP_OWN = 10,  /* and behind those of net_options_argp */
 };
 
 /* A list of option values, in the order of the command line. */

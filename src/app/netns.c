@@ -14,7 +14,6 @@
 #include "app/netns.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
@@ -29,13 +28,7 @@
 #include "app/complain.h"
 #include "app/files.h"
 #include "app/sandbox.h"
-
-#ifndef TUN_F_USO4 /* Linux 6.2 */
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-
-#define TUN_DEVICE "/dev/net/tun"
+#include "app/tap_device.h"
 
 enum {
 	LO_INDEX = 1,
@@ -43,75 +36,35 @@ enum {
 	STEPS_MAX = 8,
 };
 
-static int complain_about_tun(void)
+static int make_tap(int fd)
 {
-	switch (errno) {
-	case ENOENT:
-		return complain(
-		    "%s is missing, which the guest's network card is made with; load the "
-		    "module (modprobe tun), or in a container pass the device in "
-		    "(--device " TUN_DEVICE ")",
-		    TUN_DEVICE);
-	case EACCES:
-	case EPERM:
-		return complain(
-		    "%s may not be opened (%s); give it mode 0666, as Debian does, or in a "
-		    "container allow the device (--device " TUN_DEVICE ")",
-		    TUN_DEVICE, strerror(errno));
-	case ENODEV:
-	case ENXIO:
-		return complain("%s has no driver; load the module (modprobe tun)", TUN_DEVICE);
-	default:
-		return complain("%s cannot be opened: %s", TUN_DEVICE, strerror(errno));
-	}
-}
-
-static int set_up_tap(int fd, uint32_t *ret_features)
-{
-	static const unsigned int csum_tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-	int header_size = VNET_HDR_SIZE;
-	int little_endian = 1;
 
 	memcpy(request.ifr_name, NETNS_NIC, sizeof(NETNS_NIC));
-	if (ioctl(fd, TUNSETIFF, &request) < 0) {
-		if (errno == EPERM || errno == EACCES)
-			return complain("the TAP " NETNS_NIC
-					" cannot be made in new namespaces: %s; %s",
-			    strerror(errno), sandbox_denial_remedy());
-		return complain(
-		    "the TAP " NETNS_NIC " cannot be made: %s; is " TUN_DEVICE
-		    " the right device (10, 200), and the kernel built with CONFIG_TUN?",
-		    strerror(errno));
-	}
-	if (ioctl(fd, TUNSETVNETHDRSZ, &header_size) < 0 ||
-	    ioctl(fd, TUNSETVNETLE, &little_endian) < 0)
-		return complain(
-		    "the TAP does not take virtio-net headers (%s); sluice needs Linux 5.10 "
-		    "or newer",
-		    strerror(errno));
-	*ret_features = NIC_F_CSUM | NIC_F_TSO4 | NIC_F_TSO6 | NIC_F_USO;
-	/* The two USO flags are only taken together, and not before Linux 6.2. */
-	if (ioctl(fd, TUNSETOFFLOAD, csum_tso | TUN_F_USO4 | TUN_F_USO6) < 0) {
-		*ret_features &= ~(uint32_t)NIC_F_USO;
-		if (ioctl(fd, TUNSETOFFLOAD, csum_tso) < 0)
-			return complain(
-			    "the TAP does not take segmentation offload (%s); sluice needs "
-			    "Linux 5.10 or newer",
-			    strerror(errno));
-	}
-	if (ioctl(fd, TUNSETPERSIST, 1) < 0)
-		return complain("the TAP cannot be tied to its namespace: %s", strerror(errno));
-	return 0;
+	if (ioctl(fd, TUNSETIFF, &request) == 0)
+		return 0;
+	if (errno == EPERM || errno == EACCES)
+		return complain("the TAP " NETNS_NIC " cannot be made in new namespaces: %s; %s",
+		    strerror(errno), sandbox_denial_remedy());
+	return complain(
+	    "the TAP " NETNS_NIC
+	    " cannot be made: %s; is /dev/net/tun the right device (10, 200), and the kernel "
+	    "built with CONFIG_TUN?",
+	    strerror(errno));
 }
 
 int netns_open_tap(uint32_t *ret_features)
 {
-	int fd = open(TUN_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int fd = tap_device_open();
 
 	if (fd < 0)
-		return complain_about_tun();
-	if (set_up_tap(fd, ret_features) < 0) {
+		return -1;
+	if (make_tap(fd) < 0 || tap_device_set_up(fd, ret_features) < 0) {
+		close(fd);
+		return -1;
+	}
+	if (ioctl(fd, TUNSETPERSIST, 1) < 0) {
+		complain("the TAP cannot be tied to its namespace: %s", strerror(errno));
 		close(fd);
 		return -1;
 	}
