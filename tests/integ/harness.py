@@ -311,7 +311,10 @@ def _make_host(addresses):
 def main(module_name="__main__", network=None):
     """network: the addresses of a host of our own; None: the machine itself is the host."""
     os.environ["LC_ALL"] = "C"
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # What nohup or a shell's background has left to be ignored would be ignored by all commands.
+    for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _make_place()
     if network is not None:
         _make_host(network)
