@@ -49,7 +49,7 @@ struct net_options net_options_default(void);
 void net_options_fini(struct net_options *o);
 
 /* Ends the program with EXIT_OWN_FAILURE and one sentence on standard error. */
-__attribute__((format(printf, 1, 2))) _Noreturn void options_refuse(const char *format, ...);
+__attribute__((format(printf, 1, 2), noreturn)) void options_refuse(const char *format, ...);
 
 /* Ends the program when there is no memory. */
 void string_list_add(struct string_list *list, const char *item);

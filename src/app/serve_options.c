@@ -65,7 +65,7 @@ enum {
 	OFFLOAD_COUNT = sizeof(offloads) / sizeof(offloads[0]),
 };
 
-_Noreturn static void refuse_kind(const char *arg)
+__attribute__((noreturn)) static void refuse_kind(const char *arg)
 {
 	char list[LIST_MAX];
 	struct text t = text_init(list, sizeof(list));
