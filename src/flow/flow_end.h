@@ -9,7 +9,7 @@
 	X(GUEST_RESET, "guest_reset")         /* RST by the guest */                               \
 	X(REMOTE_RESET, "remote_reset")       /* RST by the remote side */                         \
 	X(REFUSED, "refused")                 /* connect: RST */                                   \
-	X(UNREACHABLE, "unreachable")         /* connect: no route, or ICMP unreachable */         \
+	X(UNREACHABLE, "unreachable")         /* no route, or ICMP unreachable */                  \
 	X(CONNECT_TIMEOUT, "connect_timeout") /* connect: no answer */                             \
 	X(GUEST_TIMEOUT, "guest_timeout")     /* the guest does not answer any more */             \
 	X(REMOTE_TIMEOUT, "remote_timeout")   /* the remote side does not answer any more */       \

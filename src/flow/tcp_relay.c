@@ -450,9 +450,19 @@ static uint32_t available(const struct tcp_flow *f)
 
 static enum flow_end end_of_error(int error)
 {
-	if (error == ECONNRESET || error == EPIPE)
+	switch (error) {
+	case ECONNRESET:
+	case EPIPE:
 		return FLOW_END_REMOTE_RESET;
-	return error == ETIMEDOUT ? FLOW_END_REMOTE_TIMEOUT : FLOW_END_HOST_ERROR;
+	case ETIMEDOUT:
+		return FLOW_END_REMOTE_TIMEOUT;
+	case ENETUNREACH: /* a timeout, of which the network has told the cause */
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+		return FLOW_END_UNREACHABLE;
+	default:
+		return FLOW_END_HOST_ERROR;
+	}
 }
 
 static bool send_ack(struct flow_world *w, struct tcp_flow *f)
