@@ -92,6 +92,16 @@ static void allow_ping(void)
 		    strerror(errno));
 }
 
+/* In a cgroup namespace of its own the command could mount the control groups anew, for writing. */
+static void forbid_cgroup_namespaces(void)
+{
+	if (file_write("/proc/sys/user/max_cgroup_namespaces", "0") < 0)
+		note("the command can make cgroup namespaces, and write to control groups of its "
+		     "user "
+		     "there: user.max_cgroup_namespaces cannot be set (%s)",
+		    strerror(errno));
+}
+
 static int set_up_network(const struct init_plan *plan)
 {
 	uint32_t features;
@@ -284,6 +294,7 @@ static void supervise(struct init *i)
 static int set_up(const struct init_plan *plan, struct covers *ret_covers)
 {
 	wait_for(plan->channel, CHANNEL_GO);
+	forbid_cgroup_namespaces();
 	if (set_up_network(plan) < 0 || mounts_set_up(&plan->mounts, ret_covers) < 0)
 		return -1;
 	return command_confine(plan->mounts.is_root, !plan->has_own_group);

@@ -9,6 +9,7 @@
  *   with ECONNREFUSED, as if the service did not run (threats D24 and I6).
  * - /proc and /sys, which are those of the command's own namespaces. Where the kernel refuses to mount
  *   them, because a container runtime has masked parts of the present ones, those stay.
+ * - control groups, which are read-only.
  * - for root: kernel settings, which the files' owner may write whatever his capabilities
  *   are (/proc/sys/kernel/core_pattern, /sys/kernel/uevent_helper, ...), are read-only.
  *
@@ -36,6 +37,7 @@
 #include "app/sandbox.h"
 #include "base/text.h"
 
+#define CGROUPS       "/sys/fs/cgroup"
 #define STAGE         "/proc"
 #define STAGE_SIZE    "16m"     /* the command may fill it, if /etc had to be replaced */
 #define NOTHING       "nothing" /* a socket that nobody listens on */
@@ -171,31 +173,6 @@ static int cover_sockets(const struct mounts_plan *plan, struct covers *covers)
 	return 0;
 }
 
-/* Shows the kernel's view of the new namespaces. host_proc: what /proc was before. */
-static int mount_kernel_views(int host_proc)
-{
-	static const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-	int cgroups;
-
-	if (mount("proc", "/proc", "proc", flags, NULL) < 0) {
-		if (errno != EPERM ||
-		    move_mount(host_proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-			return complain("/proc cannot be mounted: %s", strerror(errno));
-		note("/proc stays the host's, as parts of it are masked here; process numbers "
-		     "in it are not those that the command sees");
-	}
-	cgroups = open_tree(
-	    AT_FDCWD, "/sys/fs/cgroup", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (mount("sysfs", "/sys", "sysfs", flags, NULL) < 0)
-		note("/sys stays the host's (%s)", strerror(errno));
-	else if (cgroups >= 0 &&
-		 move_mount(cgroups, "", AT_FDCWD, "/sys/fs/cgroup", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		note("/sys/fs/cgroup cannot be shown (%s)", strerror(errno));
-	if (cgroups >= 0)
-		close(cgroups);
-	return 0;
-}
-
 /* Makes what is at path, and mounted below it, read-only. 0, also where nothing is there; or -1. */
 static int make_read_only(const char *path)
 {
@@ -213,6 +190,53 @@ static int make_read_only(const char *path)
 	close(tree);
 	errno = saved_errno;
 	return result;
+}
+
+/* Control groups that are the user's (a session's) can be read, but not written: to write there can freeze or
+ * kill processes of the host. Before Linux 5.12 they cannot be read either. */
+static int protect_cgroups(const struct covers *covers)
+{
+	int target;
+	int result;
+
+	if (make_read_only(CGROUPS) == 0)
+		return 0;
+	note(CGROUPS " cannot be made read-only (%s) and is hidden", strerror(errno));
+	target = open(CGROUPS, O_PATH | O_CLOEXEC);
+	if (target < 0)
+		return -1;
+	result = mkdirat(covers->stage, "empty", 0555);
+	if (result == 0)
+		result = cover_attach(covers->stage, "empty", target);
+	close(target);
+	return result;
+}
+
+/* Shows the kernel's view of the new namespaces. host_proc: what /proc was before. */
+static int mount_kernel_views(int host_proc, const struct covers *covers)
+{
+	static const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	int cgroups;
+
+	if (mount("proc", "/proc", "proc", flags, NULL) < 0) {
+		if (errno != EPERM ||
+		    move_mount(host_proc, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return complain("/proc cannot be mounted: %s", strerror(errno));
+		note("/proc stays the host's, as parts of it are masked here; process numbers "
+		     "in it are not those that the command sees");
+	}
+	cgroups = open_tree(AT_FDCWD, CGROUPS, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (mount("sysfs", "/sys", "sysfs", flags, NULL) < 0)
+		note("/sys stays the host's (%s)", strerror(errno));
+	else if (cgroups >= 0 &&
+		 move_mount(cgroups, "", AT_FDCWD, CGROUPS, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		note(CGROUPS " cannot be shown (%s)", strerror(errno));
+	if (cgroups >= 0)
+		close(cgroups);
+	if (protect_cgroups(covers) < 0)
+		return complain(
+		    CGROUPS " can neither be made read-only nor be hidden: %s", strerror(errno));
+	return 0;
 }
 
 static int protect_settings(void)
@@ -256,7 +280,7 @@ int mounts_set_up(const struct mounts_plan *plan, struct covers *ret_covers)
 	int result = cover_host(plan, ret_covers);
 
 	if (result == 0)
-		result = mount_kernel_views(host_proc);
+		result = mount_kernel_views(host_proc, ret_covers);
 	if (host_proc >= 0)
 		close(host_proc);
 	if (result < 0)

@@ -15,7 +15,7 @@ from harness import Case
 TREE = pathlib.Path(__file__).resolve().parents[2]
 
 # System calls and their numbers on x86-64, for simulated kernels that refuse them.
-CLONE, MOUNT, IOCTL, PRCTL, SECCOMP, LANDLOCK = 56, 165, 16, 157, 317, 444
+CLONE, MOUNT, IOCTL, PRCTL, SECCOMP, MOUNT_SETATTR, LANDLOCK = 56, 165, 16, 157, 317, 442, 444
 
 
 def refuse(*rules):
@@ -111,6 +111,17 @@ class Missing(Case):
                            preexec_fn=lambda: refuse((LANDLOCK, 38, None, 0, False)))
         self.assertEqual((done.returncode, done.stdout), (0, "status 3\n"))
         self.assertIn("Operation not permitted", done.stderr)
+
+    def test_a_kernel_that_cannot_make_mounts_read_only(self):
+        """Before Linux 5.12: a user's command sees no control groups, one of root is not run."""
+        if os.uname().machine != "x86_64" or not os.path.isdir("/sys/fs/cgroup"):
+            self.skipTest("uses the number of a system call, and control groups")
+        done = self.sluice("ls", "-A", "/sys/fs/cgroup",
+                           preexec_fn=lambda: refuse((MOUNT_SETATTR, 38, None, 0, False)))
+        if self.user == "root":
+            self.assert_message(done, "read-only", "Linux 5.12")
+        else:
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
 
     def device(self, change, *parts):
         """With another /dev/net, which only root can make."""

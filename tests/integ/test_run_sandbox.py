@@ -459,6 +459,23 @@ class Privileges(Case):
                            "umount -l /etc/hosts; grep -c sluice /etc/hosts")
         self.assertEqual(done.stdout, "2\n")
 
+    def test_control_groups_cannot_be_written(self):
+        """Not those of the command's user either: they may hold processes of the host."""
+        mounts = [line.split() for line in harness.read_file("/proc/self/mounts").splitlines()]
+        places = [m[1] for m in mounts if m[2] == "cgroup2" and m[1].startswith("/sys/fs/cgroup")]
+        if not places:
+            self.skipTest("needs control groups of version 2")
+        place = places[0]
+        if harness.is_root():
+            place = f"{place}/sluice-test-{os.getpid()}"
+            os.mkdir(place)
+            self.addCleanup(os.rmdir, place)
+            os.chown(place, harness.USER_ID, harness.USER_ID)
+        self.assertIn("Read-only file system", self.sluice("mkdir", f"{place}/inner").stderr)
+        done = self.sluice("unshare", "-UrmC", "sh", "-c", "mount -t cgroup2 none /mnt && echo mounted")
+        self.assertEqual(done.stdout, "")
+        self.assertIn("No space left", done.stderr)
+
     def test_the_network_cannot_be_changed(self):
         for line in ("ip link set eth0 down", "ip addr add 10.1.1.1/24 dev eth0",
                      "ip route add 10.0.0.0/8 dev lo", "ip link add type dummy"):
