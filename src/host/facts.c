@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "names/nameserver.h"
@@ -39,11 +40,14 @@ bool host_has_route(int family)
 	return has_route;
 }
 
-/* The start of a file, with a NUL behind it. The text is the caller's, or NULL. */
+/* The start of a regular file, with a NUL behind it. The text is the caller's, or NULL. */
 static char *read_text(const char *path, size_t cap)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd >= 0 ? malloc(cap) : NULL;
+	/* Not to wait for a writer, if it is a pipe. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	bool is_file = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	char *text = is_file ? malloc(cap) : NULL;
 	size_t len = 0;
 
 	while (text != NULL && len < cap - 1) {

@@ -174,6 +174,7 @@ class Files(Case):
         for change in ("rm /etc/resolv.conf", "rm /etc/resolv.conf /etc/hosts",
                        "ln -sf /run/no/such/file /etc/resolv.conf",
                        "ln -sf /dev/null /etc/resolv.conf",
+                       "rm /etc/resolv.conf; mkfifo /etc/resolv.conf",
                        "ln -sf /proc/version /etc/resolv.conf"):
             done = self.other_etc(change, "cat /etc/resolv.conf /etc/hosts; cat /etc/link; "
                                   "ls -a /etc; test -e /dev/null && echo x > /dev/null")
