@@ -15,7 +15,7 @@
  * Signals to processes outside: none has a number here, but kill(0) reaches the process group, which may
  * be that of the script that started sluice. Landlock keeps signals in the sandbox (Linux 6.12), and
  * besides abstract Unix sockets that an inherited socket could reach; where it cannot, and the
- * group is shared, kill(0) is refused.
+ * group is shared, kill(0) is refused. So are, in any case, a new priority and I/O priority for the whole group.
  *
  * On x86 a 32-bit program can make sockets by a call whose arguments a filter cannot see (socketcall):
  * that one call is refused as a whole.
@@ -30,11 +30,13 @@
 #include <seccomp.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <asm/ioctls.h>
+#include <linux/ioprio.h>
 #include <linux/landlock.h>
 
 #include "app/caps.h"
@@ -95,7 +97,22 @@ static struct scmp_arg_cmp equals(unsigned int arg, unsigned int value)
 	return SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, value);
 }
 
-static int add_rules(scmp_filter_ctx filter, bool has_open_group)
+/* What acts on the process group of the caller, which reaches outside. A group that is named by its number is
+ * one of the sandbox. */
+static int add_group_rules(scmp_filter_ctx filter, bool is_scoped)
+{
+	int failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 2,
+	    equals(0, PRIO_PGRP), equals(1, 0));
+
+	failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 2,
+	    equals(0, IOPRIO_WHO_PGRP), equals(1, 0));
+	if (!is_scoped)
+		failed |= seccomp_rule_add(
+		    filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, equals(0, 0));
+	return failed;
+}
+
+static int add_rules(scmp_filter_ctx filter)
 {
 	int failed = 0;
 
@@ -114,9 +131,6 @@ static int add_rules(scmp_filter_ctx filter, bool has_open_group)
 	/* Without a text for that program, only keys that are there already are looked for. */
 	failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOKEY), SCMP_SYS(request_key), 1,
 	    SCMP_CMP64(2, SCMP_CMP_NE, 0, 0));
-	if (has_open_group)
-		failed |= seccomp_rule_add(
-		    filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, equals(0, 0));
 	return failed;
 }
 
@@ -133,7 +147,7 @@ static int add_foreign_archs(scmp_filter_ctx filter)
 }
 
 /* no_new_privs must not be set for root: there the filter is loaded with CAP_SYS_ADMIN. */
-static int load_filter(bool is_root, bool has_open_group)
+static int load_filter(bool is_root, bool is_scoped, bool is_group_shared)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 	int failed;
@@ -143,7 +157,9 @@ static int load_filter(bool is_root, bool has_open_group)
 	failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, is_root ? 0 : 1);
 	failed |= seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
 	failed |= add_foreign_archs(filter);
-	failed |= add_rules(filter, has_open_group);
+	failed |= add_rules(filter);
+	if (is_group_shared)
+		failed |= add_group_rules(filter, is_scoped);
 	if (failed == 0)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);
@@ -175,7 +191,7 @@ int command_confine(bool is_root, bool is_group_shared)
 	if (!is_scoped && is_group_shared)
 		note("the kernel cannot keep signals in the sandbox (Landlock of Linux 6.12): the "
 		     "command cannot signal its process group");
-	if (load_filter(is_root, !is_scoped && is_group_shared) < 0)
+	if (load_filter(is_root, is_scoped, is_group_shared) < 0)
 		return -1;
 	/* A program that asks for a file capability outside of the bounding set cannot be started: for
 	 * ping's sake the set is not empty, even for a command that will never get any of it. */

@@ -477,6 +477,23 @@ class Privileges(Case):
         self.assertEqual(done.stdout, "")
         self.assertIn("No space left", done.stderr)
 
+    def test_the_priority_of_the_group_outside_cannot_be_changed(self):
+        """The group is shared, as there is no terminal."""
+        process = self.start(harness.PYTHON, "-c",
+                             "import ctypes, errno, os, sys\n"
+                             "try:\n"
+                             "    os.setpriority(os.PRIO_PGRP, 0, 7)\n"
+                             "except PermissionError:\n"
+                             "    print('refused', end=' ')\n"
+                             "os.setpriority(os.PRIO_PROCESS, 0, 5)\n"
+                             "libc = ctypes.CDLL(None, use_errno=True)\n"
+                             "number = {'x86_64': 251, 'aarch64': 30}[os.uname().machine]\n"
+                             "print(libc.syscall(number, 2, 0, 3 << 13), ctypes.get_errno(), flush=True)\n"
+                             "sys.stdin.read()\n", stdin=harness.subprocess.PIPE)
+        self.assertEqual(harness.read_line(process.stdout), f"refused -1 {errno.EPERM}")
+        self.assertEqual(os.getpriority(os.PRIO_PROCESS, process.pid),
+                         os.getpriority(os.PRIO_PROCESS, 0))
+
     def test_the_network_cannot_be_changed(self):
         for line in ("ip link set eth0 down", "ip addr add 10.1.1.1/24 dev eth0",
                      "ip route add 10.0.0.0/8 dev lo", "ip link add type dummy"):
