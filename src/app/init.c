@@ -42,8 +42,11 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "app/channel.h"
 #include "app/clock.h"
@@ -154,17 +157,47 @@ static int exec_status(const char *command)
 	return EXIT_NOT_EXECUTABLE;
 }
 
+/* Whether the working directory shows processes, devices or control groups of the host. */
+static bool is_in_kernel_view(void)
+{
+	struct statfs fs;
+
+	if (statfs(".", &fs) < 0)
+		return true;
+	switch ((unsigned long)fs.f_type) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Enters the working directory again, as the old one may lie below what has been mounted over. One that
+ * has no path (NULL) or cannot be entered by it stays, unless it leads to what the command must not see. */
+static int enter_directory(const char *path)
+{
+	if (path != NULL && chdir(path) == 0)
+		return 0;
+	if (is_in_kernel_view())
+		return complain("the working directory %s is not there in the sandbox; start the "
+				"command from another one",
+		    path != NULL ? path : "(removed)");
+	if (path != NULL)
+		note("the working directory %s cannot be entered again: %s", path, strerror(errno));
+	return 0;
+}
+
 _Noreturn static void run_command(const struct init_plan *plan, mode_t mask)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-	if (command_drop_caps(plan->mounts.is_root) < 0)
+	if (command_drop_caps(plan->mounts.is_root) < 0 ||
+	    enter_directory(plan->caller.directory) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	umask(mask);
-	/* The old directory may lie below what has been mounted over. */
-	if (plan->caller.directory != NULL && chdir(plan->caller.directory) < 0)
-		note("the working directory %s cannot be entered again: %s", plan->caller.directory,
-		    strerror(errno));
 	if (plan->caller.is_chld_ignored && sigaction(SIGCHLD, &ignore, NULL) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	if (sigprocmask(SIG_SETMASK, &plan->caller.mask, NULL) < 0)

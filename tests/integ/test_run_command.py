@@ -74,6 +74,20 @@ class Surroundings(Case):
         self.assertEqual(self.inside("cat self/comm", cwd="/proc"), "cat\n")
         self.assertEqual(self.inside("cat hosts", cwd="/etc"), self.inside("cat /etc/hosts"))
 
+    def test_a_working_directory_that_is_not_in_the_sandbox_is_refused(self):
+        """It would lead to the host's processes, also if it shows one that has ended."""
+        done = self.sluice("ls", cwd=f"/proc/{os.getpid()}")
+        self.assert_message(done, f"/proc/{os.getpid()}", "not there", "another one")
+        script = "sleep 1000 & cd /proc/$!; kill $!; wait $! 2>/dev/null || true; exec \"$@\""
+        done = harness.run(["sh", "-uc", script, "sh", *harness.command("ls", "..")], self.user)
+        self.assert_message(done, "(removed)", "not there", "another one")
+
+    def test_a_working_directory_that_was_removed_is_kept(self):
+        directory = harness.temporary_directory()
+        script = "cd \"$0\"; rmdir \"$0\"; exec \"$@\""
+        done = harness.run(["sh", "-euc", script, directory, *harness.command("sh", "-c", "exit 3")])
+        self.assertEqual(done.returncode, 3)
+
     def test_the_mode_mask_and_limits_are_kept(self):
         script = "umask; ulimit -n; ulimit -s; ulimit -c"
 
