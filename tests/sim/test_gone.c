@@ -137,8 +137,8 @@ static void server_that_disappears_is_told_as_reset(void **state)
 {
 	(void)state;
 	lose_server(ETIMEDOUT, FLOW_END_REMOTE_TIMEOUT);
-	lose_server(EHOSTUNREACH, FLOW_END_HOST_ERROR);
-	lose_server(ENETUNREACH, FLOW_END_HOST_ERROR);
+	lose_server(EHOSTUNREACH, FLOW_END_UNREACHABLE);
+	lose_server(ENETUNREACH, FLOW_END_UNREACHABLE);
 	lose_server(ENETDOWN, FLOW_END_HOST_ERROR);
 	lose_server(ECONNRESET, FLOW_END_REMOTE_RESET);
 }
