@@ -43,7 +43,8 @@ class Results:
     def __init__(self, data):
         self.data = data
         self.records = data["records"]
-        self.tools = [t["name"] for t in data["tools"]]
+        tried = {r["tool"] for r in self.records}
+        self.tools = [t["name"] for t in data["tools"] if t["name"] in tried]
         self.peers = [t["name"] for t in data["tools"] if t["is_peer"]]
 
     def cells(self, topic):
