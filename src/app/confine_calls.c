@@ -9,6 +9,7 @@
 #include "app/confine_calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
@@ -130,6 +131,18 @@ static int add_plain(scmp_filter_ctx filter, const int *calls, size_t count)
 	return failed;
 }
 
+/* For descriptors that others pass: of which kind they are, and that a write does not wait. */
+static int add_descriptor_calls(scmp_filter_ctx filter)
+{
+	static const int commands[] = {F_GETFL, F_SETFL};
+	int failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fstat), 0);
+
+	for (size_t i = 0; i < COUNT(commands) && failed == 0; i++)
+		failed = seccomp_rule_add(
+		    filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, equals(1, commands[i]));
+	return failed;
+}
+
 static int add_port(scmp_filter_ctx filter, enum port_kind kind)
 {
 	switch (kind) {
@@ -139,6 +152,8 @@ static int add_port(scmp_filter_ctx filter, enum port_kind kind)
 	case PORT_KIND_DGRAM:
 	case PORT_KIND_BESS:
 		return add_plain(filter, message_calls, COUNT(message_calls));
+	case PORT_KIND_VHOST_USER:
+		return add_descriptor_calls(filter);
 	}
 	return -EINVAL;
 }
