@@ -404,8 +404,8 @@ static int bad_label(const struct rule_parse *p, struct span s)
 		return -EINVAL;
 	return policy_error_set(p->err, rule_column(p, s.at),
 	    "unknown target %s: write any, public, private, host, dns, loopback, link_local, "
-	    "metadata or multicast; did you mean the host name 'domain=%.*s'?",
-	    span_quote(s, quoted), s.len < QUOTED_MAX ? (int)s.len : 0, s.at);
+	    "metadata, multicast, an address or a prefix (rules by name are not supported yet)",
+	    span_quote(s, quoted));
 }
 
 size_t rule_target_extent(struct span tail)
