@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program: which command of sluice is meant. */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +27,14 @@ static const struct subcommand subcommands[] = {
 
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 
+static int end_output(bool has_failed)
+{
+	if (!has_failed && fflush(stdout) == 0)
+		return 0;
+	complain("standard output cannot be written: %s", strerror(errno));
+	return EXIT_OWN_FAILURE;
+}
+
 static int print_help(void)
 {
 	int failed = printf("Usage: sluice COMMAND [OPTION...]\n"
@@ -39,13 +49,12 @@ static int print_help(void)
 		   "`sluice COMMAND --help` lists a command's options; sluice(1) tells the rest.\n"
 		   "  --help     print this\n"
 		   "  --version  print the version\n") < 0;
-	return failed != 0 || fflush(stdout) != 0 ? EXIT_OWN_FAILURE : 0;
+	return end_output(failed != 0);
 }
 
 static int print_version(void)
 {
-	return printf("sluice %s\n", SLUICE_VERSION) < 0 || fflush(stdout) != 0 ? EXIT_OWN_FAILURE
-										: 0;
+	return end_output(printf("sluice %s\n", SLUICE_VERSION) < 0);
 }
 
 int main(int argc, char **argv)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/complain.h"
+#include "app/options.h"
 
 enum {
 	KEY_KEEP_SOCKET = OPTION_KEY_OWN,
@@ -71,14 +71,8 @@ static const struct argp parser = {
 void run_options_parse(int argc, char **argv, struct run_options *ret_options)
 {
 	struct run_options o = {.net = net_options_default()};
-	error_t failed;
 
-	argp_err_exit_status = EXIT_OWN_FAILURE;
-	failed = argp_parse(&parser, argc, argv, ARGP_IN_ORDER, NULL, &o);
-	if (failed != 0) {
-		complain("the command line cannot be read: %s", strerror(failed));
-		exit(EXIT_OWN_FAILURE);
-	}
+	options_parse(&parser, argc, argv, &o);
 	*ret_options = o;
 }
 

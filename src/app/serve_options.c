@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/complain.h"
+#include "app/options.h"
 #include "base/text.h"
 #include "stack/nic.h"
 
@@ -217,12 +218,8 @@ static const struct argp parser = {
 void serve_options_parse(int argc, char **argv, struct serve_options *ret_options)
 {
 	struct serve_options o = {.net = net_options_default(), .port = {.fd = -1}};
-	error_t failed;
 
-	argp_err_exit_status = EXIT_OWN_FAILURE;
-	failed = argp_parse(&parser, argc, argv, 0, NULL, &o);
-	if (failed != 0)
-		options_refuse("the command line cannot be read: %s", strerror(failed));
+	options_parse(&parser, argc, argv, &o);
 	*ret_options = o;
 }
 
