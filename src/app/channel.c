@@ -77,7 +77,8 @@ int channel_receive(int end, struct channel_message *ret_message, int *ret_fd)
 	if ((size_t)n != sizeof(*ret_message) || (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
 		if (ret_fd != NULL && *ret_fd >= 0)
 			close(*ret_fd);
-		errno = EBADMSG;
+		/* A descriptor is cut off when there is no room for it. */
+		errno = (head.msg_flags & MSG_CTRUNC) != 0 && ret_fd != NULL ? EMFILE : EBADMSG;
 		return -1;
 	}
 	return 1;

@@ -42,7 +42,8 @@ __attribute__((warn_unused_result)) int channel_send(
     int end, struct channel_message message, int fd);
 
 /* Waits for a message. 1 and a message, with *ret_fd a close-on-exec descriptor or -1; 0 when the other
- * end has gone; -1 with errno (EBADMSG: not a message). ret_fd may be NULL: a descriptor is then
+ * end has gone; -1 with errno (EBADMSG: not a message;
+ * EMFILE: no room for its descriptor). ret_fd may be NULL: a descriptor is then
  * refused. */
 __attribute__((warn_unused_result)) int channel_receive(
     int end, struct channel_message *ret_message, int *ret_fd);

@@ -19,6 +19,18 @@ enum {
 /* The one switch of the program: set while options are read, before any process is forked. */
 static bool is_verbose;
 
+/* Nearly all that is done can meet the limit of open files, and the remedy is always the same. */
+static size_t add_remedy(char line[MESSAGE_MAX], size_t len)
+{
+	static const char remedy[] = "; raise the limit of open files (ulimit -n)";
+
+	line[len] = '\0';
+	if (strstr(line, strerror(EMFILE)) == NULL || len + sizeof(remedy) >= MESSAGE_MAX)
+		return len;
+	memcpy(line + len, remedy, sizeof(remedy));
+	return len + sizeof(remedy) - 1;
+}
+
 __attribute__((format(printf, 1, 0))) static void print_line(const char *format, va_list args)
 {
 	static const char prefix[] = "sluice: ";
@@ -31,6 +43,7 @@ __attribute__((format(printf, 1, 0))) static void print_line(const char *format,
 	if (n < 0)
 		return;
 	len += (size_t)n < sizeof(line) - len - 1 ? (size_t)n : sizeof(line) - len - 2;
+	len = add_remedy(line, len);
 	for (size_t i = 0; i < len; i++) {
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';

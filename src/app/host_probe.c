@@ -77,6 +77,8 @@ int host_probe_inherited_fds(void)
 	if (host_probe_keep_places() < 0)
 		return -1;
 	dir = opendir("/proc/self/fd");
+	if (dir == NULL && errno != ENOENT)
+		return complain("/proc/self/fd cannot be listed: %s", strerror(errno));
 	if (dir == NULL)
 		return complain("/proc is not mounted; mount it (mount -t proc proc /proc)");
 	while (result == 0 && (entry = readdir(dir)) != NULL) {

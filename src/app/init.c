@@ -347,9 +347,13 @@ void init_process(const struct init_plan *plan)
 		_exit(EXIT_OWN_FAILURE);
 	sigfillset(&all);
 	i.signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (i.signal_fd < 0 ||
-	    channel_send(plan->channel, (struct channel_message){.type = CHANNEL_READY}, -1) < 0)
+	if (i.signal_fd < 0) {
+		complain("signals cannot be received: %s", strerror(errno));
 		_exit(EXIT_OWN_FAILURE);
+	}
+	/* The launcher that has given up tells why, or has the engine's reason: see wait_for(). */
+	if (channel_send(plan->channel, (struct channel_message){.type = CHANNEL_READY}, -1) < 0)
+		_exit(0);
 	wait_for(plan->channel, CHANNEL_START);
 	if (plan->has_own_group && setpgid(0, 0) < 0)
 		_exit(EXIT_OWN_FAILURE);

@@ -126,8 +126,8 @@ static int open_events(const char *path)
 		return complain(
 		    "--events %s: nobody reads this pipe; start its reader first", path);
 	if (fd < 0)
-		return complain(
-		    "--events %s cannot be opened for appending: %s", path, strerror(errno));
+		return complain("--events %s cannot be opened for appending: %s%s", path,
+		    strerror(errno), errno == ENOENT ? "; make its directory first" : "");
 	return fd;
 }
 

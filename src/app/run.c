@@ -177,8 +177,11 @@ static int start_init(struct run *r)
 static int take_tap(struct run *r, int *ret_tap, uint32_t *ret_features)
 {
 	struct channel_message m;
+	int result = channel_receive(r->supervisor.channel, &m, ret_tap);
 
-	if (channel_receive(r->supervisor.channel, &m, ret_tap) != 1)
+	if (result < 0)
+		return complain("the network card cannot be taken over: %s", strerror(errno));
+	if (result == 0)
 		return -1;
 	if (m.type != CHANNEL_TAP || *ret_tap < 0)
 		return complain("the sandbox has sent something else than its network card");

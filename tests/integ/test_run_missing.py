@@ -5,6 +5,7 @@ import ctypes
 import os
 import pathlib
 import re
+import resource
 import shlex
 import struct
 import subprocess
@@ -222,11 +223,12 @@ class Options(Case):
         (["--net", "publik"], "--net 'publik'", "public"),
         (["--net", ""], "--net ''"),
         (["--net-rule", "allow@"], "--net-rule 'allow@'"),
+        (["--net-rule", "allow@localdoman"], "--net-rule 'allow@localdoman'", "by name are not"),
         (["--net-rule", "allow@example.com"], "--net-rule 'allow@example.com'"),
         (["--net-default-egress", "maybe"], "--net-default-egress maybe", "allow or deny"),
         (["--net-default-ingress", "ALLOW"], "--net-default-ingress ALLOW"),
         (["--events", "/no/such/directory/file"], "--events /no/such/directory/file",
-         "No such file"),
+         "No such file", "make its directory"),
         (["--events", "/"], "--events /", "Is a directory"),
         (["--keep-socket", "/no/such/socket"], "--keep-socket /no/such/socket"),
     )
@@ -249,12 +251,19 @@ class Options(Case):
             self.assert_message(done, "no command")
 
     def test_unknown_options_and_commands(self):
-        done = harness.run([harness.sluice, "run", "--no-such-option", "true"], self.user)
-        self.assertEqual(done.returncode, 125)
-        self.assertIn("unrecognized option '--no-such-option'", done.stderr)
-        done = harness.run([harness.sluice, "run", "--mtu"], self.user)
-        self.assertEqual(done.returncode, 125)
-        self.assertIn("requires an argument", done.stderr)
+        for options, *parts in (
+                (["--no-such-option", "true"], "no option --no-such-option", "`sluice run --help`"),
+                (["--no-such=option", "true"], "no option --no-such;"),
+                (["-v", "--bad", "-x"], "no option --bad;"),
+                (["-x"], "no option -x;", "`sluice run --help`"),
+                (["-xv"], "no option -x;"),
+                (["-vx", "true"], "no option -x;"),
+                (["--mtu"], "--mtu needs a value", "BYTES"),
+                (["--mt"], "--mtu needs a value"),
+                (["--max", "1"], "--max could be one of several", "`sluice run --help`"),
+                (["--stats=yes", "true"], "--stats takes no value", "=yes")):
+            with self.subTest(options=options):
+                self.assert_message(harness.run([harness.sluice, "run", *options], self.user), *parts)
         self.assert_message(harness.run([harness.sluice, "walk"], self.user), "no command walk",
                             "--help")
         self.assert_message(harness.run([harness.sluice], self.user), "which command", "--help")
@@ -296,9 +305,30 @@ class Options(Case):
             self.assertIn("Usage: sluice", done.stdout)
 
     def test_help_that_cannot_be_written_is_a_failure(self):
-        with open("/dev/full", "w", encoding="ascii") as full:
-            done = subprocess.run([harness.sluice, "--help"], stdout=full, check=False)
-        self.assertEqual(done.returncode, 125)
+        for args in (["--help"], ["--version"], ["run", "--help"], ["run", "--usage"]):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([harness.sluice, *args], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, check=False)
+            self.assertEqual(done.returncode, 125)
+            self.assertRegex(done.stderr, r"^sluice: .* cannot be written: No space left on device\n$")
+
+    def test_too_few_open_files(self):
+        """At whichever of its steps the limit is met; init and the launcher may both meet it."""
+        def limit(count):
+            return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+        has_started = False
+        for count in range(4, 40):
+            done = self.sluice("true", options=[*harness.WITH_ADDRESSES, "--events", "/dev/null"],
+                               preexec_fn=limit(count))
+            if has_started or done.returncode == 0:
+                has_started = True
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+            else:
+                self.assertEqual(done.returncode, 125)
+                for line in done.stderr.splitlines() or [""]:
+                    self.assertRegex(line, r"^sluice: .*Too many open files.*; raise .* \(ulimit -n\)$")
+        self.assertTrue(has_started)
 
 
 if __name__ == "__main__":
