@@ -38,7 +38,7 @@ enum {
 
 static _Thread_local struct guest_memory *entered;
 static struct sigaction previous;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t installing = PTHREAD_MUTEX_INITIALIZER;
 
 static bool holds(const struct guest_map *map, const void *at)
 {
@@ -74,11 +74,18 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 		(void)sigaction(SIGBUS, &previous, NULL); /* the access is repeated */
 }
 
+/* Whoever has replaced the handler since the last time gets what is not ours from now on. */
 static void install(void)
 {
 	struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+	struct sigaction current;
 
-	(void)sigaction(SIGBUS, &action, &previous);
+	(void)pthread_mutex_lock(&installing);
+	if (sigaction(SIGBUS, NULL, &current) == 0 && current.sa_sigaction != on_bus_error) {
+		previous = current;
+		(void)sigaction(SIGBUS, &action, NULL);
+	}
+	(void)pthread_mutex_unlock(&installing);
 }
 
 int guest_memory_init(struct guest_memory *m)
@@ -86,7 +93,8 @@ int guest_memory_init(struct guest_memory *m)
 	*m = (struct guest_memory){.regions = calloc(GUEST_MEMORY_SLOTS, sizeof(*m->regions))};
 	if (!m->regions)
 		return -ENOMEM;
-	return -pthread_once(&once, install);
+	install();
+	return 0;
 }
 
 void guest_memory_clear_regions(struct guest_memory *m)

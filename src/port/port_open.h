@@ -13,6 +13,7 @@ enum port_kind {
 	PORT_KIND_STREAM,
 	PORT_KIND_DGRAM,
 	PORT_KIND_BESS,
+	PORT_KIND_VHOST_USER,
 };
 
 struct port_config {
@@ -20,9 +21,15 @@ struct port_config {
 	int fd;            /* TAP: the device; else the port's end of a supply (supply.h) */
 	uint32_t features; /* NIC_F_... that the guest's side takes */
 	bool has_vnet;     /* sockets: a virtio-net header stands before each frame */
+
+	/* vhost-user, see vhost_user.h; features and has_vnet are its own business. */
+	int inflight_fd;
+	uint16_t mtu;
+	void (*on_note)(void *ctx, const char *text);
+	void *note_ctx;
 };
 
-/* Takes the descriptor over when it succeeds. 0 or -ENOMEM. */
+/* Takes the descriptors over when it succeeds. 0 or -errno. */
 __attribute__((warn_unused_result)) int port_open(
     const struct port_config *cfg, struct port **ret_port);
 

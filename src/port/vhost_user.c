@@ -20,25 +20,23 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "port/supply.h"
 #include "port/vhost_user_internal.h"
 
 enum {
 	/* Tokens of the loop: queues by number, then these. */
-	TOKEN_LISTENER = 256,
+	TOKEN_SUPPLY = 256,
 	TOKEN_CONN = 257,
 
 	NOTE_MAX = 160,
-	BACKLOG = 8,
 
 	/* Sparse: for all queues of the largest size. */
 	INFLIGHT_NUM_MAX = VIRTQUEUE_NUM_MAX,
@@ -81,6 +79,7 @@ void vu_queue_broken(struct vhost_user_port *p, uint32_t queue)
 	struct vu_queue *q = &p->queues[queue];
 
 	q->is_live = false;
+	p->port.nic.counters.tx_broken++;
 	if (!p->memory.is_lost)
 		vu_note(p, "queue %u is broken: %s", queue, virtqueue_fault_text(q->vq.fault));
 	signal_fd(q->err_fd);
@@ -246,7 +245,7 @@ void vu_update(struct vhost_user_port *p)
 
 /* ---- the front end ---- */
 
-static void end_session(struct vhost_user_port *p)
+static void end_session(struct vhost_user_port *p, enum supply_end how)
 {
 	vu_settle(p);
 	vu_reset_queues(p);
@@ -261,60 +260,42 @@ static void end_session(struct vhost_user_port *p)
 	p->protocol_features = 0;
 	p->status = 0;
 	vu_update(p);
-	if (p->cfg.source == VHOST_USER_CONNECTED)
-		p->is_gone = true;
+	supply_report(p->cfg.supply, how, 0);
 }
 
-static int begin_session(struct vhost_user_port *p, int fd)
+/* The next connection takes the place of one that is still there. */
+static uint32_t on_supply(struct vhost_user_port *p)
 {
-	int err = p->loop->watch(p->loop, fd, PORT_READABLE, TOKEN_CONN);
+	int fd = supply_take(p->cfg.supply);
 
-	if (err)
-		return err;
-	p->conn.fd = fd;
-	vu_note(p, "a front end has connected");
-	return 0;
-}
-
-/* The front end may have left and come back before its leaving was seen. */
-static bool has_left(const struct vhost_user_port *p)
-{
-	struct pollfd poll_fd = {.fd = p->conn.fd, .events = POLLRDHUP};
-
-	return poll(&poll_fd, 1, 0) == 1;
-}
-
-static void accept_all(struct vhost_user_port *p)
-{
-	for (;;) {
-		int fd = accept4(p->cfg.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0) {
-			if (errno == ECONNABORTED || errno == EINTR)
-				continue;
-			if (errno != EAGAIN)
-				vu_note(p, "a front end cannot be let in: %s", strerror(errno));
-			return;
-		}
-		if (p->conn.fd >= 0 && has_left(p)) {
-			vu_note(p, "the front end has left");
-			end_session(p);
-		}
-		if (p->conn.fd >= 0 || begin_session(p, fd)) {
-			vu_note(p, "another front end was turned away");
-			(void)close(fd);
-		}
+	if (fd == -EAGAIN)
+		return 0;
+	if (fd < 0) {
+		p->is_last = true;
+		p->loop->unwatch(p->loop, p->cfg.supply);
+		return p->conn.fd < 0 ? PORT_IS_GONE : 0;
 	}
+	if (p->conn.fd >= 0)
+		end_session(p, SUPPLY_CLOSED);
+	p->conn.fd = fd;
+	p->port.nic.counters.links++;
+	if (p->loop->watch(p->loop, fd, PORT_READABLE, TOKEN_CONN)) {
+		vu_note(p, "out of memory");
+		end_session(p, SUPPLY_BROKEN);
+	}
+	return PORT_IS_NEW;
 }
 
-static void on_conn(struct vhost_user_port *p)
+static uint32_t on_conn(struct vhost_user_port *p)
 {
 	int result = vu_conn_read(p);
 
-	if (result > 0)
-		vu_note(p, "the front end has left");
 	if (result != 0)
-		end_session(p);
+		end_session(p, result > 0 ? SUPPLY_CLOSED : SUPPLY_BROKEN);
+	if (p->conn.fd < 0 && p->is_last)
+		return PORT_IS_GONE;
+	/* A message may have made queues live, or changed where they are. */
+	return PORT_HAS_FRAMES | PORT_HAS_ROOM;
 }
 
 static void flush(struct nic *nic)
@@ -348,15 +329,9 @@ static struct vhost_user_port *of_port(struct port *port)
 static int start(struct port *port, struct port_loop *loop)
 {
 	struct vhost_user_port *p = of_port(port);
-	int err;
 
 	p->loop = loop;
-	if (p->cfg.source == VHOST_USER_LISTENING)
-		return loop->watch(loop, p->cfg.fd, PORT_READABLE | PORT_EDGE, TOKEN_LISTENER);
-	err = begin_session(p, p->cfg.fd);
-	if (!err)
-		p->cfg.fd = -1;
-	return err;
+	return loop->watch(loop, p->cfg.supply, PORT_READABLE, TOKEN_SUPPLY);
 }
 
 static uint32_t on_ready(struct port *port, uint16_t token, uint32_t events)
@@ -366,12 +341,9 @@ static uint32_t on_ready(struct port *port, uint16_t token, uint32_t events)
 	(void)events;
 	if (token < VU_QUEUES_MAX)
 		return vu_is_rx(token) ? PORT_HAS_ROOM : PORT_HAS_FRAMES;
-	if (token == TOKEN_LISTENER)
-		accept_all(p);
-	else if (p->conn.fd >= 0)
-		on_conn(p);
-	/* A message may have made queues live, or changed where they are. */
-	return PORT_HAS_FRAMES | PORT_HAS_ROOM | (p->is_gone ? (uint32_t)PORT_IS_GONE : 0);
+	if (token == TOKEN_SUPPLY)
+		return on_supply(p);
+	return p->conn.fd >= 0 ? on_conn(p) : 0; /* it may have ended in this very wait */
 }
 
 static void stop(struct port *port)
@@ -379,9 +351,9 @@ static void stop(struct port *port)
 	struct vhost_user_port *p = of_port(port);
 
 	if (p->conn.fd >= 0)
-		end_session(p);
-	if (p->cfg.fd >= 0)
-		p->loop->unwatch(p->loop, p->cfg.fd);
+		end_session(p, SUPPLY_CLOSED);
+	if (!p->is_last)
+		p->loop->unwatch(p->loop, p->cfg.supply);
 	p->loop = NULL;
 }
 
@@ -391,7 +363,7 @@ static void free_port(struct port *port)
 
 	vu_reset_queues(p);
 	guest_memory_fini(&p->memory);
-	vu_close_watched(p, &p->cfg.fd);
+	vu_close_watched(p, &p->cfg.supply);
 	vu_close_watched(p, &p->cfg.inflight_fd);
 	free(p->tx_bounce);
 	free(p->rx_overflow);
@@ -414,7 +386,7 @@ int vhost_user_port_new(const struct vhost_user_config *cfg, struct port **ret_p
 		return -ENOMEM;
 	p->port.ops = &port_ops;
 	p->port.nic = (struct nic){.ops = &nic_ops, .batch_max = VU_RX_BATCH};
-	p->cfg = (struct vhost_user_config){.fd = -1, .inflight_fd = -1};
+	p->cfg = (struct vhost_user_config){.supply = -1, .inflight_fd = -1};
 	p->conn.fd = -1;
 	for (uint32_t i = 0; i < VU_QUEUES_MAX; i++)
 		p->queues[i] = (struct vu_queue){.kick_fd = -1, .call_fd = -1, .err_fd = -1};
@@ -447,73 +419,6 @@ int vhost_user_inflight_new(int *ret_fd)
 	if (ftruncate(fd, size) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
 		err = -errno;
-		(void)close(fd);
-		return err;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-static int unix_socket(const char *path, struct sockaddr_un *ret_addr)
-{
-	int fd;
-
-	*ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(ret_addr->sun_path))
-		return -ENAMETOOLONG;
-	memcpy(ret_addr->sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
-}
-
-int vhost_user_connect(const char *path, int *ret_fd)
-{
-	struct sockaddr_un addr;
-	int fd = unix_socket(path, &addr);
-	int err;
-
-	if (fd < 0)
-		return fd;
-	if (connect(fd, (const struct sockaddr *)&addr, sizeof(addr))) {
-		err = -errno;
-		(void)close(fd);
-		return err;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-/* Takes a socket away that nobody listens at. */
-static int remove_stale(const char *path)
-{
-	int fd = -1;
-	int err = vhost_user_connect(path, &fd);
-
-	if (fd >= 0)
-		(void)close(fd);
-	if (err != -ECONNREFUSED)
-		return -EADDRINUSE;
-	return unlink(path) ? -errno : 0;
-}
-
-int vhost_user_listen(const char *path, int *ret_fd)
-{
-	struct sockaddr_un addr;
-	int fd = unix_socket(path, &addr);
-	int err = 0;
-
-	if (fd < 0)
-		return fd;
-	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)))
-		err = -errno;
-	if (err == -EADDRINUSE) {
-		err = remove_stale(path);
-		if (!err && bind(fd, (const struct sockaddr *)&addr, sizeof(addr)))
-			err = -errno;
-	}
-	if (!err && listen(fd, BACKLOG))
-		err = -errno;
-	if (err) {
 		(void)close(fd);
 		return err;
 	}

@@ -113,7 +113,7 @@ struct vhost_user_port {
 	struct port port;
 	struct port_loop *loop; /* while started */
 	struct vhost_user_config cfg;
-	bool is_gone;
+	bool is_last; /* no connection will come after this one */
 
 	/* The front end. */
 	struct vu_conn conn;

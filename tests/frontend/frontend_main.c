@@ -6,8 +6,9 @@
  *	vhost_frontend [OPTION VALUE]... PATH
  *
  * PATH is the back end's socket, or with `listens 1` where it connects to. The TAP must be brought up by others, after
- * "ready" has been printed. Lines on standard input: "reconnect" (leave without a word and come back), "restart" (stop
- * the queues in good order, leave, come back), "stats"; each is answered by one line. End of file ends the program.
+ * "ready" has been printed. Lines on standard input: "leave" (without a word), "come" (again), "reconnect" (both),
+ * "restart" (stop the queues in good order, leave, come back), "wait" (until the back end has left), "stats"; each is
+ * answered by one line. End of file ends the program.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -114,6 +115,7 @@ struct frontend {
 	struct pump pump;
 	int listen_fd;
 	int epoll_fd;
+	bool is_waiting; /* for the end of the connection, by the line "wait" */
 	char line[LINE_MAX_LEN];
 	size_t line_len;
 };
@@ -156,26 +158,46 @@ static void link_down(struct frontend *f, bool is_orderly)
 	f->pump.is_linked = false;
 }
 
-static void print_stats(const struct frontend *f)
+static void print_stats(struct frontend *f)
 {
 	const struct pump_stats *s = &f->pump.stats;
+	uint32_t free_count = 0;
+
+	for (uint32_t i = 0; i < f->o.machine.pairs; i++) {
+		pump_recycle(&f->pump, i);
+		free_count += f->pump.pairs[i].free_count;
+	}
 
 	(void)printf(
 	    "{\"tx_frames\": %llu, \"tx_bytes\": %llu, \"rx_frames\": %llu, \"rx_bytes\": "
 	    "%llu, \"rx_refused\": %llu, \"kicks\": %llu, \"calls\": %llu, \"sleeps\": %llu, "
-	    "\"features\": %llu, \"protocol\": %llu}\n",
+	    "\"tx_free\": %u, \"features\": %llu, \"protocol\": %llu}\n",
 	    (unsigned long long)s->tx_frames, (unsigned long long)s->tx_bytes,
 	    (unsigned long long)s->rx_frames, (unsigned long long)s->rx_bytes,
 	    (unsigned long long)s->rx_refused, (unsigned long long)s->kicks,
-	    (unsigned long long)s->calls, (unsigned long long)s->sleeps,
+	    (unsigned long long)s->calls, (unsigned long long)s->sleeps, free_count,
 	    (unsigned long long)f->machine.features,
 	    (unsigned long long)f->machine.vmm.protocol_features);
+}
+
+/* Answers "wait" when it is time. */
+static void tell_gone(struct frontend *f)
+{
+	if (f->is_waiting && f->machine.vmm.fd < 0) {
+		f->is_waiting = false;
+		(void)printf("gone\n");
+	}
 }
 
 static void obey(struct frontend *f)
 {
 	if (strcmp(f->line, "stats") == 0) {
 		print_stats(f);
+		return;
+	}
+	if (strcmp(f->line, "wait") == 0) {
+		f->is_waiting = true;
+		tell_gone(f);
 		return;
 	}
 	if (strcmp(f->line, "leave") == 0) {
@@ -225,6 +247,7 @@ static bool events(struct frontend *f, int timeout_ms)
 		if (ev[i].data.u64 == 2 && f->machine.vmm.fd >= 0) {
 			(void)fprintf(stderr, "vhost_frontend: the back end has left\n");
 			link_down(f, false);
+			tell_gone(f);
 		}
 		if (ev[i].data.u64 >= 16)
 			f->pump.stats.calls++;

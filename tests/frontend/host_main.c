@@ -11,15 +11,21 @@
  * 02:6d:73:00:00:02; the gateway is 1 less in each.
  */
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "app/stats.h"
 #include "engine/addressing.h"
 #include "host/host.h"
+#include "port/supply.h"
 #include "port/vhost_user.h"
 
 struct options {
@@ -80,20 +86,78 @@ static struct policy *allow_all(void)
 	return p;
 }
 
+static int unix_socket(const char *path, struct sockaddr_un *ret_addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (fd < 0 || strlen(path) >= sizeof(ret_addr->sun_path))
+		fail(path, -EINVAL);
+	memcpy(ret_addr->sun_path, path, strlen(path));
+	return fd;
+}
+
+/* Lets one front end in after the other, for as long as the engine runs. */
+_Noreturn static void keep_gate(int fd, int supply)
+{
+	struct pollfd poll_fd = {.fd = supply, .events = POLLIN};
+	struct supply_report report;
+
+	for (;;) {
+		int link = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (link < 0 || supply_give(supply, link))
+			_exit(1);
+		(void)close(link);
+		if (poll(&poll_fd, 1, -1) != 1 || supply_hear(supply, &report) != 1)
+			_exit(0);
+	}
+}
+
+/* Returns the port's end of a supply. */
+static int make_supply(const struct options *o)
+{
+	struct sockaddr_un addr;
+	int fd = unix_socket(o->path, &addr);
+	const struct sockaddr *at = (const struct sockaddr *)&addr;
+	int ends[2];
+	pid_t child;
+
+	if (supply_pair(ends))
+		fail("supply", -errno);
+	if (o->connects) {
+		if (connect(fd, at, sizeof(addr)) || supply_give(ends[0], fd))
+			fail(o->path, -errno);
+		supply_finish(ends[0]);
+		(void)close(fd);
+		return ends[1];
+	}
+	if (bind(fd, at, sizeof(addr)) || listen(fd, 8))
+		fail(o->path, -errno);
+	child = fork();
+	if (child < 0)
+		fail("fork", -errno);
+	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)close(ends[1]);
+		keep_gate(fd, ends[0]);
+	}
+	(void)close(fd);
+	(void)close(ends[0]);
+	return ends[1];
+}
+
 static struct port *make_port(const struct options *o)
 {
 	struct vhost_user_config cfg = {
-	    .source = o->connects ? VHOST_USER_CONNECTED : VHOST_USER_LISTENING,
+	    .supply = make_supply(o),
 	    .inflight_fd = -1,
 	    .mtu = o->mtu,
 	    .on_note = on_note,
 	};
 	struct port *port;
-	int err = o->connects ? vhost_user_connect(o->path, &cfg.fd)
-			      : vhost_user_listen(o->path, &cfg.fd);
+	int err = o->has_inflight ? vhost_user_inflight_new(&cfg.inflight_fd) : 0;
 
-	if (!err && o->has_inflight)
-		err = vhost_user_inflight_new(&cfg.inflight_fd);
 	if (!err)
 		err = vhost_user_port_new(&cfg, &port);
 	if (err)

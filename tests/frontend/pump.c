@@ -187,7 +187,7 @@ static bool to_guest(struct pump *p, uint32_t pair)
 
 /* ---- from the guest ---- */
 
-static void recycle(struct pump *p, uint32_t pair)
+void pump_recycle(struct pump *p, uint32_t pair)
 {
 	struct ring *r = &p->machine->queues[2 * pair + 1].ring;
 	struct pump_pair *t = &p->pairs[pair];
@@ -244,7 +244,7 @@ static bool from_guest(struct pump *p, uint32_t pair)
 	uint32_t queue = 2 * pair + 1;
 	uint32_t frames = 0;
 
-	recycle(p, pair);
+	pump_recycle(p, pair);
 	while (frames < BURST && t->free_count > 0) {
 		uint16_t i = t->free_list[t->free_count - 1];
 		ssize_t n = read(t->tap_fd, machine_buffer(m, queue, i), m->cfg.tx_buffer - 1024);

@@ -46,6 +46,9 @@ int pump_negotiated(struct pump *p);
 /* Moves what is there, in bounded amounts. True if there was something. */
 bool pump_turn(struct pump *p);
 
+/* Takes back the buffers of frames from the guest that have been used. */
+void pump_recycle(struct pump *p, uint32_t pair);
+
 /* Before sleeping on the call descriptors and the TAP: asks to be woken. True if there is something already. */
 bool pump_arm(struct pump *p);
 

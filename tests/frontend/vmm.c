@@ -80,6 +80,8 @@ int vmm_send(struct vmm *v, uint32_t request, uint32_t flags, const void *payloa
 	n = sendmsg(v->fd, &msg, MSG_NOSIGNAL);
 	if (n < 0)
 		return -errno;
+	if (v->turn)
+		v->turn(v->turn_ctx);
 	return (size_t)n == iov.iov_len ? 0 : -EIO;
 }
 

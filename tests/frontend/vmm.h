@@ -22,6 +22,9 @@ enum {
 struct vmm {
 	int fd;                     /* -1: not connected */
 	uint64_t protocol_features; /* negotiated */
+	/* Where the back end runs in the same thread: lets it run, after each message. NULL: it runs by itself. */
+	void (*turn)(void *ctx);
+	void *turn_ctx;
 };
 
 /* Connects to a back end, or takes its connection at a listening socket. 0 or -errno. */
