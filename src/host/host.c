@@ -189,6 +189,11 @@ void host_set_follow(struct host *h, struct host_follow *f)
 	h->follow = f;
 }
 
+void host_set_udp_gro(struct host *h, bool has_udp_gro)
+{
+	h->cfg.has_udp_gro = has_udp_gro;
+}
+
 uint64_t host_now_ns(void)
 {
 	struct timespec t;

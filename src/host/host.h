@@ -26,6 +26,9 @@ __attribute__((warn_unused_result)) int host_new(
     const struct host_config *cfg, struct host **ret_host);
 void host_free(struct host *h);
 
+/* Changes has_udp_gro for sockets that are opened from now on. */
+void host_set_udp_gro(struct host *h, bool has_udp_gro);
+
 extern const struct sock_ops host_sock_ops;
 
 /* The host's loop works on f (borrowed) too, if not NULL. Before the loop begins. */

@@ -288,6 +288,22 @@ int host_loop(struct host *h, struct engine *e, struct port *port, int stop_fd,
 
 /* ---- turns of an owner who waits himself ---- */
 
+static const uint64_t at_once = 1; /* 0 would switch the timer off */
+
+/* Makes the epoll instance readable at the latest at due_ns. */
+static int set_timer(struct host_turn *t, uint64_t due_ns)
+{
+	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due_ns / 1000000000),
+				      .tv_nsec = (long)(due_ns % 1000000000)}};
+
+	if (due_ns >= t->loop.timer_ns)
+		return 0;
+	if (timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
+		return -errno;
+	t->loop.timer_ns = due_ns;
+	return 0;
+}
+
 int host_turn_new(struct host *h, struct engine *e, struct port *port, struct host_turn **ret_turn)
 {
 	struct host_turn *t = calloc(1, sizeof(*t));
@@ -301,6 +317,8 @@ int host_turn_new(struct host *h, struct engine *e, struct port *port, struct ho
 		err = -errno;
 	if (!err)
 		err = watch_follow(&t->loop);
+	if (!err)
+		err = set_timer(t, at_once); /* the engine may have timers already */
 	if (!err)
 		err = port->ops->start(port, &t->loop.port_loop);
 	if (err) {
@@ -333,23 +351,8 @@ void host_turn_finish(struct host_turn *t)
 	t->loop.is_delivering = true;
 }
 
-/* Makes the epoll instance readable at the latest at due_ns. */
-static int set_timer(struct host_turn *t, uint64_t due_ns)
-{
-	struct itimerspec spec = {.it_value = {.tv_sec = (time_t)(due_ns / 1000000000),
-				      .tv_nsec = (long)(due_ns % 1000000000)}};
-
-	if (due_ns >= t->loop.timer_ns)
-		return 0;
-	if (timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL) < 0)
-		return -errno;
-	t->loop.timer_ns = due_ns;
-	return 0;
-}
-
 int host_turn_run(struct host_turn *t)
 {
-	static const uint64_t at_once = 1; /* 0 would switch the timer off */
 	struct loop *l = &t->loop;
 	struct epoll_event events[EVENTS_MAX];
 	uint64_t next_ns;
