@@ -3,8 +3,7 @@
  * In-process port: life, and the engine's side; see ring.h, and ring_vmm.c for the other side.
  *
  * Memory is what is used: a slot is 32 bytes, and bytes of frames lie behind one another in an arena, which is
- * touched from its start as far as frames have ever waited. bench/ring_bench.c compares this with slots of
- * fixed size.
+ * touched from its start as far as frames have ever waited. bench/ring_bench.c measures it.
  *
  * The engine is woken by its eventfd, edge-triggered and never read. While it is awake it looks at the queues once
  * in each turn (ring_poll()); it asks to be woken only before it waits.

@@ -72,6 +72,9 @@ struct port *ring_port(struct ring *r);
 
 /* ---- the VMM's side ---- */
 
+/* Whether the VMM posts buffers. */
+bool ring_is_posted(const struct ring *r);
+
 /* What has really passed, frames without their virtio-net headers. Written by the VMM's thread. */
 struct ring_counters {
 	uint64_t tx_frames;  /* accepted */

@@ -14,6 +14,11 @@ enum {
 	BUFFER_MAX = 1 << 30, /* bytes of a posted buffer */
 };
 
+bool ring_is_posted(const struct ring *r)
+{
+	return r->cfg.is_rx_posted;
+}
+
 int ring_fd(const struct ring *r)
 {
 	return r->to_vmm.fd;

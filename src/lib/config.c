@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A configuration: the options of `sluice run`, in order, with the same meaning and the same refusals.
+ *
+ * What is refused: names that are no options, values that sluice run would refuse, a document (there is none
+ * yet), fields of a newer version that are not zero.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/settings.h"
+#include "host/facts.h"
+#include "lib/lib_internal.h"
+
+static const char *const option_names[] = {
+    "net",
+    "net-rule",
+    "net-default-egress",
+    "net-default-ingress",
+    "slot",
+    "ipv4-pool",
+    "ipv6-pool",
+    "ipv4",
+    "ipv6",
+    "mac",
+    "mtu",
+    "max-connections",
+    "tcp-keepalive",
+    "tcp-idle",
+    "max-udp-flows",
+    "udp-idle",
+    "dns-nameserver",
+    "dns-query-timeout-ms",
+    NULL,
+};
+
+const char *const *sluice_options(void)
+{
+	return option_names;
+}
+
+int lib_refuse(struct sluice_error *error, int code, const char *format, ...)
+{
+	va_list args;
+
+	if (!error)
+		return code;
+	error->code = code;
+	va_start(args, format);
+	(void)vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	return code;
+}
+
+int lib_copy_in(void *own, size_t own_size, size_t min_size, const void *callers)
+{
+	const uint8_t *bytes = callers;
+	size_t size;
+
+	memcpy(&size, callers, sizeof(size));
+	if (size < min_size)
+		return -EINVAL;
+	for (size_t i = own_size; i < size; i++)
+		if (bytes[i] != 0)
+			return -E2BIG;
+	memset(own, 0, own_size);
+	memcpy(own, callers, size < own_size ? size : own_size);
+	return 0;
+}
+
+int lib_copy_out(void *callers, const void *own, size_t own_size, size_t min_size)
+{
+	uint8_t *to = callers;
+	size_t size;
+	size_t known;
+
+	memcpy(&size, callers, sizeof(size));
+	if (size < min_size)
+		return -EINVAL;
+	known = size < own_size ? size : own_size;
+	memcpy(to + sizeof(size), (const uint8_t *)own + sizeof(size), known - sizeof(size));
+	memset(to + known, 0, size - known);
+	return 0;
+}
+
+/* What is being read. */
+struct reading {
+	struct policy_builder *builder;
+	struct settings settings;
+	struct sluice_error *error;
+};
+
+static int refuse_memory(struct sluice_error *error)
+{
+	return lib_refuse(error, -ENOMEM, "there is no memory for the rules");
+}
+
+/* The result of the builder. */
+static int builder_result(
+    struct reading *r, const struct sluice_option *o, int err, const struct policy_error *why)
+{
+	if (err == -ENOMEM)
+		return refuse_memory(r->error);
+	if (err && why->column > 0)
+		return lib_refuse(r->error, err, "option %s '%.100s', column %zu: %s", o->name,
+		    o->value, why->column, why->text);
+	if (err)
+		return lib_refuse(
+		    r->error, err, "option %s '%.100s': %s", o->name, o->value, why->text);
+	return 0;
+}
+
+static int set_default(
+    struct reading *r, const struct sluice_option *o, enum policy_direction direction)
+{
+	bool is_allow = strcmp(o->value, "allow") == 0;
+
+	if (!is_allow && strcmp(o->value, "deny") != 0)
+		return lib_refuse(r->error, -EINVAL,
+		    "option %s %.100s is not possible; use allow or deny", o->name, o->value);
+	policy_builder_set_default(r->builder, direction, is_allow ? POLICY_ALLOW : POLICY_DENY);
+	return 0;
+}
+
+static int read_option(struct reading *r, const struct sluice_option *o)
+{
+	char text[SETTINGS_ERROR_MAX];
+	struct policy_error why;
+	int err;
+
+	if (!o->name || !o->value)
+		return lib_refuse(r->error, -EINVAL, "an option has no name or no value");
+	if (strcmp(o->name, "net") == 0)
+		return builder_result(
+		    r, o, policy_builder_add_profile(r->builder, o->value, &why), &why);
+	if (strcmp(o->name, "net-rule") == 0)
+		return builder_result(
+		    r, o, policy_builder_add_rules(r->builder, o->value, &why), &why);
+	if (strcmp(o->name, "net-default-egress") == 0)
+		return set_default(r, o, POLICY_EGRESS);
+	if (strcmp(o->name, "net-default-ingress") == 0)
+		return set_default(r, o, POLICY_INGRESS);
+	err = settings_set(&r->settings, o->name, o->value, text);
+	if (err == -ENOENT)
+		return lib_refuse(r->error, -EINVAL,
+		    "there is no option %.100s; sluice_options() lists them", o->name);
+	return err ? lib_refuse(r->error, err, "%s", text) : 0;
+}
+
+static int read_options(struct reading *r, const struct sluice_config *c)
+{
+	int err = 0;
+
+	if (c->document)
+		return lib_refuse(
+		    r->error, -EINVAL, "this version takes no configuration document; use options");
+	if ((c->flags & ~(SLUICE_OWN_THREAD | SLUICE_POST_RX)) != 0)
+		return lib_refuse(r->error, -EINVAL, "flags %#x has bits of no meaning", c->flags);
+	if (c->tx_frames > RING_FRAMES_MAX || c->rx_frames > RING_FRAMES_MAX)
+		return lib_refuse(r->error, -EINVAL,
+		    "a queue of %u frames is not possible; use at most %d",
+		    c->tx_frames > RING_FRAMES_MAX ? c->tx_frames : c->rx_frames, RING_FRAMES_MAX);
+	for (size_t i = 0; i < c->option_count && !err; i++)
+		err = read_option(r, &c->options[i]);
+	return err;
+}
+
+/* Addresses, resolvers and rules, with what the host has. */
+static int combine(struct sluice_engine *e, struct reading *r)
+{
+	struct engine_config *c = &e->engine_config;
+	char text[ADDRESSING_ERROR_MAX];
+	uint32_t skipped;
+	int err;
+
+	*c = r->settings.engine;
+	r->settings.addressing.has_route_v4 = host_has_route(AF_INET);
+	r->settings.addressing.has_route_v6 = host_has_route(AF_INET6);
+	err = addressing_derive(&r->settings.addressing, text, &c->netif);
+	if (err)
+		return lib_refuse(r->error, err, "%s", text);
+	if (c->resolver_count == 0)
+		c->resolver_count = host_resolvers(c->resolvers, ENGINE_RESOLVERS_MAX, &skipped);
+	/* Before they are read, so that no change is missed. */
+	e->addresses_fd = host_follow_open();
+	err = e->addresses_fd < 0 ? e->addresses_fd : host_add_to_policy(r->builder, &c->netif);
+	if (err && err != -ENOMEM)
+		return lib_refuse(r->error, err, "the host's addresses cannot be listed: %s",
+		    strerrordesc_np(-err));
+	if (err || policy_builder_compile(r->builder, &e->policy))
+		return refuse_memory(r->error);
+	c->policy = e->policy;
+	return 0;
+}
+
+int lib_configure(struct sluice_engine *e, struct sluice_error *error)
+{
+	struct reading r = {.builder = policy_builder_new(),
+	    .settings = settings_default("option "),
+	    .error = error};
+	int err;
+
+	if (!r.builder)
+		return refuse_memory(error);
+	err = read_options(&r, &e->config);
+	if (!err)
+		err = combine(e, &r);
+	e->builder = r.builder;
+	return err;
+}
