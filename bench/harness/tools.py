@@ -202,7 +202,6 @@ class Vhost(Tool):
     """Behind a front end without a virtual machine, whose guest is the kernel of a namespace."""
 
     is_vhost = True
-    guest_kind = Guest
     guest_address, gateway = "", ""
 
     def __init__(self, path=None, frontend=None):
@@ -236,7 +235,7 @@ class Vhost(Tool):
             for process in started:
                 process.stop()
             raise
-        return self.guest_kind(namespace, started, namespace.pid, lambda pid: pid)
+        return Guest(namespace, started, namespace.pid, self.engine)
 
     @staticmethod
     def _wait_for(tool, path):
@@ -246,6 +245,11 @@ class Vhost(Tool):
             if time.monotonic() > deadline:
                 raise BenchError(f"`{tool.name}` does not listen")
             time.sleep(0.01)
+
+    @staticmethod
+    def engine(pid):
+        """Of the tool's process."""
+        return pid
 
     def _configure(self, namespace, mtu):
         namespace.check("ip", "link", "set", "lo", "up")
@@ -258,21 +262,21 @@ class Vhost(Tool):
         namespace.check("ip", "route", "add", "default", "via", self.gateway)
 
 
-class VhostSluiceGuest(Guest):
-    """The tool tells its counters at the end of its input."""
-
-    def stop(self):
-        self._tool.end_input()
-        return super().stop()
-
-
 class VhostSluice(Vhost):
     name = "sluice vhost-user"
-    guest_kind = VhostSluiceGuest
     guest_address, gateway = "100.96.0.2/30", "100.96.0.1"
 
+    def version(self):
+        return check([self.path, "--version"]).strip()
+
     def arguments(self, mtu, socket):
-        return ["mtu", str(mtu), socket]
+        return ["serve", "--port", f"vhost-user:{socket}", "--mtu", str(mtu), "--ipv4", "100.96.0.2",
+                "--stats"]
+
+    @staticmethod
+    def engine(launcher):
+        """The launcher's only child."""
+        return kernel.children(launcher)[0]
 
 
 class Passt(Vhost):
@@ -294,8 +298,9 @@ def candidates(environ, build):
     """Our programs in the build directory, and the tools that the environment names: SLUICE, PASTA,
     SLIRP4NETNS, PASST."""
     frontend = os.path.join(build, "tests", "frontend", "vhost_frontend")
-    out = [Kernel(), Sluice(environ.get("SLUICE", os.path.join(build, "src", "app", "sluice"))),
-           VhostSluice(os.path.join(build, "tests", "frontend", "vhost_host"), frontend)]
+    sluice = environ.get("SLUICE", os.path.join(build, "src", "app", "sluice"))
+    out = [Kernel(), Sluice(sluice),
+           VhostSluice(sluice, frontend)]
     if "PASTA" in environ:
         out.append(Pasta(environ["PASTA"]))
     if "SLIRP4NETNS" in environ:

@@ -138,14 +138,6 @@ class Process:
             raise BenchError(self.last_words())
         return out
 
-    def end_input(self, patience=3.0):
-        """Closes its standard input, which a program may take for its end."""
-        self.popen.stdin.close()
-        try:
-            self.popen.wait(patience)
-        except subprocess.TimeoutExpired:
-            pass
-
     def stop(self, patience=3.0):
         """Ends it: politely, then by force. Returns its status."""
         if self.popen.poll() is None:

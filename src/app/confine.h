@@ -8,7 +8,7 @@
 #include "port/port_open.h"
 
 enum {
-	CONFINE_FDS_MAX = 5,
+	CONFINE_FDS_MAX = 6,
 };
 
 struct confinement {

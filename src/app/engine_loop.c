@@ -8,10 +8,17 @@
 
 #include "app/complain.h"
 #include "app/events.h"
+#include "base/bucket.h"
 #include "host/facts.h"
 #include "host/follow.h"
 #include "host/host.h"
 #include "port/port_open.h"
+
+enum {
+	NOTE_BURST = 10,
+};
+
+#define NOTE_INTERVAL_NS 5000000000ULL
 
 static int tell_ready(int fd)
 {
@@ -86,10 +93,23 @@ static int run(
 	return err;
 }
 
+/* A front end can cause any number. */
+static void on_note(void *bucket, const char *text)
+{
+	if (bucket_take(bucket, host_now_ns()))
+		complain("the guest's monitor: %s", text);
+}
+
 static int run_with_port(const struct engine_params *params, struct host *h, struct event_log *log)
 {
+	struct bucket notes = {.interval_ns = NOTE_INTERVAL_NS, .burst = NOTE_BURST};
+	struct port_config cfg = params->port;
 	struct port *port;
-	int err = port_open(&params->port, &port);
+	int err;
+
+	cfg.on_note = on_note;
+	cfg.note_ctx = &notes;
+	err = port_open(&cfg, &port);
 
 	if (err)
 		return err;
@@ -103,7 +123,9 @@ int engine_loop(const struct engine_params *params)
 	struct host_config cfg = {
 	    .sock_limit = params->sock_limit,
 	    .keepalive_s = (uint32_t)(params->config.tcp_keepalive_ns / 1000000000),
-	    .has_udp_gro = (params->port.features & NIC_F_USO) != 0,
+	    /* What a monitor agrees to is not known yet. */
+	    .has_udp_gro = (params->port.features & NIC_F_USO) != 0 ||
+			   params->port.kind == PORT_KIND_VHOST_USER,
 	};
 	bool has_events = params->events_fd >= 0;
 	struct event_log log;

@@ -18,7 +18,8 @@ void engine_process(const struct engine_params *params)
 {
 	const struct confinement confinement = {
 	    .fds = {params->port.fd, params->control_fd, params->ready_fd, params->events_fd,
-		params->addresses_fd},
+		params->addresses_fd,
+		params->port.kind == PORT_KIND_VHOST_USER ? params->port.inflight_fd : -1},
 	    .port = params->port.kind,
 	    .parent = params->launcher,
 	};

@@ -264,7 +264,7 @@ static void tell_bad_length(struct gate *g, uint32_t length)
 	else if (strcmp(text, "GET ") == 0 || strcmp(text, "POST") == 0)
 		what = "it speaks HTTP";
 	else if ((length & 0x00ffffff) == 0 && length != 0)
-		what = "it seems to speak vhost-user";
+		what = "it seems to speak vhost-user; use --port vhost-user:PATH";
 	if (what != NULL)
 		tell(g, "the guest at %s was disconnected: %s", place(g), what);
 	else

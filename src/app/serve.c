@@ -28,6 +28,7 @@
 #include "app/serve_options.h"
 #include "app/tap_device.h"
 #include "base/text.h"
+#include "port/vhost_user.h"
 
 enum {
 	DELIVERY_MAX_MS = 10000, /* for the engine to deliver what the guest has sent */
@@ -130,10 +131,40 @@ static int open_gate(struct serve *s)
 	return gate_open(&s->gate, &cfg, &s->port.fd);
 }
 
+/* What a monitor keeps for it is made here, as the engine's process can make no files. */
+static int open_vhost_user(struct serve *s)
+{
+	int err = vhost_user_inflight_new(&s->port.inflight_fd);
+
+	if (err)
+		return complain("no memory file can be made: %s", strerror(-err));
+	s->port.mtu = s->net.config.netif.mtu;
+	return open_gate(s);
+}
+
 static int open_port(struct serve *s)
 {
-	s->port = (struct port_config){.kind = s->options.port.kind, .fd = -1};
-	return s->port.kind == PORT_KIND_TAP ? open_tap(s) : open_gate(s);
+	s->port = (struct port_config){.kind = s->options.port.kind, .fd = -1, .inflight_fd = -1};
+	switch (s->port.kind) {
+	case PORT_KIND_TAP:
+		return open_tap(s);
+	case PORT_KIND_VHOST_USER:
+		return open_vhost_user(s);
+	case PORT_KIND_STREAM:
+	case PORT_KIND_DGRAM:
+	case PORT_KIND_BESS:
+		break;
+	}
+	return open_gate(s);
+}
+
+static void close_port(struct serve *s)
+{
+	if (s->port.fd >= 0)
+		close(s->port.fd);
+	if (s->port.inflight_fd >= 0)
+		close(s->port.inflight_fd);
+	s->port.fd = s->port.inflight_fd = -1;
 }
 
 static int plan(struct serve *s)
@@ -158,8 +189,7 @@ static int start(struct serve *s)
 		return -1;
 	result = network_start_engine(&s->net, &s->port);
 	network_close_engine_ends(&s->net);
-	close(s->port.fd);
-	s->port.fd = -1;
+	close_port(s);
 	return result == 0 ? network_wait_for_engine(&s->net) : -1;
 }
 
@@ -290,8 +320,7 @@ static void clean_up(struct serve *s)
 {
 	network_abort_engine(&s->net);
 	network_close_engine_ends(&s->net);
-	if (s->port.fd >= 0)
-		close(s->port.fd);
+	close_port(s);
 	if (s->net.engine > 0)
 		(void)waitpid(s->net.engine, NULL, 0);
 	s->net.engine = -1;
@@ -301,7 +330,7 @@ static void clean_up(struct serve *s)
 int serve_main(int argc, char **argv)
 {
 	struct serve s = {.net = network_none(),
-	    .port = {.fd = -1},
+	    .port = {.fd = -1, .inflight_fd = -1},
 	    .signals = -1,
 	    .phase = PHASE_SERVE,
 	    .deadline_ms = INT64_MAX,

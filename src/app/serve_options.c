@@ -26,7 +26,7 @@ enum {
 static const struct argp_option option_table[] = {
     {NULL, 0, NULL, 0, "Where the guest is:", OPTION_GROUP_FIRST},
     {"port", KEY_PORT, "KIND:WHERE", 0,
-	"stream:PATH, dgram:PATH, bess:PATH, tap:NAME, or KIND:fd:N", 0},
+	"vhost-user:PATH, stream:PATH, dgram:PATH, bess:PATH, tap:NAME, or KIND:fd:N", 0},
     {"connect", KEY_CONNECT, NULL, 0, "Connect to the path instead of listening", 0},
     {"once", KEY_ONCE, NULL, 0, "End when the first guest disconnects", 0},
     {"netns", KEY_NETNS, "PATH|NAME", 0, "The network namespace of the TAP. Default: ours", 0},
@@ -41,6 +41,7 @@ static const struct {
 	const char *name;
 	enum port_kind kind;
 } kinds[] = {
+    {"vhost-user", PORT_KIND_VHOST_USER},
     {"stream", PORT_KIND_STREAM},
     {"dgram", PORT_KIND_DGRAM},
     {"bess", PORT_KIND_BESS},
@@ -151,12 +152,13 @@ static void check(const struct serve_options *o)
 		options_refuse("where is the guest? say it by --port KIND:WHERE");
 	if (o->is_connecting &&
 	    (kind == PORT_KIND_TAP || kind == PORT_KIND_DGRAM || o->port.fd >= 0))
-		options_refuse("--connect is for a path of --port stream or bess");
+		options_refuse("--connect is for a path of --port vhost-user, stream or bess");
 	if (o->netns != NULL && (kind != PORT_KIND_TAP || o->port.fd >= 0))
 		options_refuse("--netns is for --port tap:NAME only");
 	if (o->is_once && kind == PORT_KIND_TAP)
 		options_refuse("--once is for sockets; a TAP has no connections");
-	if ((o->has_vnet || o->has_offload) && kind == PORT_KIND_TAP)
+	if ((o->has_vnet || o->has_offload) &&
+	    (kind == PORT_KIND_TAP || kind == PORT_KIND_VHOST_USER))
 		options_refuse("--%s is for stream, dgram and bess; the others agree on it "
 			       "with the guest's side",
 		    o->has_vnet ? "vnet-header" : "peer-offload");

@@ -52,7 +52,7 @@ struct pipes {
 static pid_t start(const struct pipes *p, int (*body)(const struct pipes *p))
 {
 	pid_t parent = getpid();
-	struct confinement c = {.fds = {-1, -1, -1, -1, -1}, .parent = parent};
+	struct confinement c = {.fds = {-1, -1, -1, -1, -1, -1}, .parent = parent};
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
@@ -526,7 +526,7 @@ static void the_process_ends_with_its_parent(void **state)
 
 static void a_parent_that_has_gone_already_is_noticed(void **state)
 {
-	struct confinement c = {.fds = {-1, -1, -1, -1, -1}, .parent = 1};
+	struct confinement c = {.fds = {-1, -1, -1, -1, -1, -1}, .parent = 1};
 	int status;
 	pid_t pid;
 

@@ -1,22 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel behind virtqueues: TCP, UDP and echo through the vhost-user port to servers of another kernel.
+"""A kernel behind virtqueues: bytes through the vhost-user port to servers of another kernel.
 
-tests/frontend plays the virtual machine: `vhost_frontend` is monitor and driver, and the kernel of a namespace
-"guest" is the guest's. `vhost_host` is the engine behind the port."""
+tests/frontend plays the virtual machine: `vhost_frontend` is monitor and driver, and the kernel of a namespace is the
+guest's."""
 import hashlib
 import json
 import os
-import select
+import signal
 import socket
-import subprocess
 import threading
 
-import harness
 import networld
-from netframes import GUEST_MAC
-from networld import (GATEWAY_V4, GATEWAY_V6, GUEST_V4, GUEST_V6, SERVER_V4, SERVER_V6, Case, Namespace,
-                      connected, digest, guest_argv, hear, pattern, read_all, say, sha)
+from networld import SERVER_V4, SERVER_V6, connected, digest, hear, pattern, read_all, say, sha
+from serveworld import Process, ServeCase
 
 BOTH = (SERVER_V4, SERVER_V6)
 SIZE = 8 << 20
@@ -33,85 +30,25 @@ def without(*bits):
     return [word for bit in bits for word in ("without", bit)]
 
 
-class Program:
-    """A process that is told by lines, and tells by lines."""
-
-    def __init__(self, namespace, log, *argv):
-        self.log = log
-        with open(log, "ab") as stderr, namespace.entered():
-            self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=stderr)
-
-    def messages(self):
-        return harness.read_file(self.log)
-
-    def hear(self):
-        if not select.select([self.process.stdout], [], [], harness.PATIENCE)[0]:
-            raise AssertionError(f"no line comes; {self.messages()}")
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(f"it has ended: {self.messages()}")
-        return line.decode().rstrip("\n")
-
-    def ask(self, line):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-        return self.hear()
-
-    def end(self):
-        """By the end of its input. Returns its messages; it must end well."""
-        self.process.communicate(timeout=harness.PATIENCE)
-        if self.process.returncode != 0:
-            raise AssertionError(f"it ends with {self.process.returncode}: {self.messages()}")
-        return self.messages()
-
-    def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            stream.close()
-
-
-class VhostCase(Case):
-    mtu = 1500
-
-    def start_host(self, *options):
-        path = os.path.join(self.directory, "vu.sock")
-        host = Program(self.world.host, os.path.join(self.directory, "host.log"),
-                       os.environ["SLUICE_TEST_HOST"], "mtu", self.mtu, *options, path)
-        self.addCleanup(host.kill)
-        self.assertEqual(host.hear(), "ready")
-        return host
+class VhostCase(ServeCase):
+    def start_serve(self, *options, **more):
+        return self.serve(f"vhost-user:{self.path()}", *options, **more)
 
     def start_frontend(self, *options):
-        guest = Namespace()
-        self.world.to_close.append(guest)
-        for name in ("default", "all"):
-            guest.sysctl(f"net/ipv6/conf/{name}/accept_dad", 0)
-            guest.sysctl(f"net/ipv6/conf/{name}/accept_ra", 0)
-        guest.sysctl("net/ipv4/tcp_congestion_control", "cubic")
-        frontend = Program(guest, os.path.join(self.directory, "frontend.log"), os.environ["SLUICE_TEST_FRONTEND"],
-                           *options, os.path.join(self.directory, "vu.sock"))
-        self.addCleanup(frontend.kill)
-        self.assertEqual(frontend.hear(), "ready")
+        guest = self.new_guest()
+        argv = [os.environ["SLUICE_TEST_FRONTEND"], *map(str, options), self.path()]
+        frontend = Process(argv, self.new_log("frontend"), guest)
+        self.addCleanup(frontend.close)
+        self.assertEqual(frontend.hear(), "ready", frontend.messages())
+        self.configure(guest)
         # A virtio-net device stops its queue when it is full; a TAP drops, unless its queue holds a whole window.
-        guest.ip(f"link set eth0 address {GUEST_MAC.hex(':')} mtu {self.mtu} txqueuelen 10000",
-                 f"addr add {GUEST_V4}/30 dev eth0", f"addr add {GUEST_V6}/64 dev eth0 nodad", "link set eth0 up",
-                 f"route add default via {GATEWAY_V4}", f"route add default via {GATEWAY_V6}")
+        guest.ip("link set eth0 txqueuelen 10000")
         return guest, frontend
 
-    def run_in(self, guest, function, *args, **more):
-        """Runs the function in the guest and returns its result."""
-        return self.start_in(guest, function, *args, **more).result()
-
-    def start_in(self, guest, function, *args, uses=()):
-        log = os.path.join(self.directory, f"guest-{len(os.listdir(self.directory))}")
-        with open(log, "wb") as stderr, guest.entered():
-            process = subprocess.Popen(guest_argv(function, args, uses), stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, stderr=stderr)
-        self.addCleanup(self.end, process)
-        return networld.Guest(process, log)
+    @staticmethod
+    def ask(frontend, line):
+        frontend.say(line)
+        return frontend.hear()
 
     @staticmethod
     def retransmitted(namespace):
@@ -119,12 +56,6 @@ class VhostCase(Case):
         with namespace.entered(), open("/proc/thread-self/net/snmp", encoding="ascii") as f:
             names, values = [line.split() for line in f if line.startswith("Tcp:")]
         return int(values[names.index("RetransSegs")])
-
-    @staticmethod
-    def counters(text):
-        """What the host prints at its end."""
-        words = (line.split() for line in text.splitlines())
-        return {w[0]: int(w[1]) for w in words if len(w) > 2 and w[1].isdigit()}
 
 
 def back(connection):
@@ -150,19 +81,19 @@ class Exchange(VhostCase):
         server.close()
         self.world.to_close.remove(server)
 
-    def check(self, *options, host=()):
-        self.make_world(mtu=self.mtu)
-        host = self.start_host(*host)
+    def check(self, *options):
+        serve = self.start_serve()
         guest, frontend = self.start_frontend(*options)
         self.exchange(guest)
         self.assertEqual(self.retransmitted(guest), 0)
-        frontend.end()
-        said = host.end()
-        counters = self.counters(said)
-        self.assertEqual(counters.get("tcp_retransmits", 0), 0)
-        self.assertEqual(counters.get("nic_rx_lost", 0), 0)
-        notes = [line for line in said.splitlines() if line.startswith("vhost_host: ")]
-        self.assertEqual(notes, [])
+        self.assertEqual(frontend.end(), 0, frontend.messages())
+        serve.wait_for_message("the guest has disconnected")
+        self.assertEqual(serve.stop(), 0)
+        stats = serve.stats()
+        for name in ("nic_tx_broken", "nic_rx_lost", "tcp_retransmits"):
+            self.assertEqual(stats.get(name, 0), 0, name)
+        self.assertEqual(stats["nic_links"], 1)
+        self.assertNotIn("monitor:", serve.messages())
 
 
 class Traffic(Exchange):
@@ -201,9 +132,13 @@ class Traffic(Exchange):
 
     def test_without_what_is_in_flight(self):
         self.check("without-protocol", PROTOCOL_INFLIGHT)
-        self.doCleanups()
-        self.setUp()
-        self.check(host=("inflight", 0))
+
+    def test_with_a_monitor_that_listens(self):
+        serve = self.start_serve("--connect")
+        serve.wait_for_message("nobody listens")
+        guest, _ = self.start_frontend("listens", 1)
+        self.exchange(guest)
+        self.assertEqual(serve.stop(), 0)
 
 
 class Large(Exchange):
@@ -244,7 +179,7 @@ def echo(connection):
 class ComingBack(VhostCase):
     def check(self, *words):
         """A connection goes on over what the front end does meanwhile."""
-        host = self.start_host()
+        serve = self.start_serve()
         guest, frontend = self.start_frontend()
         for address in BOTH:
             server = self.world.serve(echo)
@@ -252,12 +187,13 @@ class ComingBack(VhostCase):
             for _ in range(4):
                 self.assertEqual(run.hear(), "quarter")
                 for word in words:
-                    self.assertEqual(frontend.ask(word), "done")
+                    self.assertEqual(self.ask(frontend, word), "done")
                 run.say()
             self.assertEqual(run.result(), sha(pattern(SIZE)))
             server.join()
-        frontend.end()
-        self.assertGreater(self.counters(host.end())["nic_links"], 8)
+        self.assertEqual(frontend.end(), 0, frontend.messages())
+        self.assertEqual(serve.stop(), 0)
+        self.assertGreater(serve.stats()["nic_links"], 8)
 
     def test_a_front_end_that_leaves_without_a_word_and_comes_back(self):
         self.check("reconnect")
@@ -269,7 +205,7 @@ class ComingBack(VhostCase):
         self.check("leave", "come")
 
     def test_another_back_end_takes_up_what_the_first_has_left(self):
-        host = self.start_host()
+        serve = self.start_serve()
         guest, frontend = self.start_frontend()
         server = self.world.serve(back)
         for seed in range(3):
@@ -278,16 +214,16 @@ class ComingBack(VhostCase):
             # In the middle of a transfer, so that much is in flight.
             run = self.start_in(guest, in_steps, SERVER_V4, self.world.serve(echo).port, 4 * SIZE)
             self.assertEqual(run.hear(), "quarter")
-            host.kill()
-            os.unlink(os.path.join(self.directory, "vu.sock"))
-            self.assertEqual(frontend.ask("wait"), "gone")
-            host = self.start_host()
-            self.assertEqual(frontend.ask("come"), "done")
+            os.kill(serve.engine(), signal.SIGKILL)
+            self.assertEqual(self.ask(frontend, "wait"), "gone")
+            self.assertEqual(serve.wait(), 125)
+            serve = self.start_serve()
+            self.assertEqual(self.ask(frontend, "come"), "done")
         # No buffer has been lost, and none was used twice, which the front end would not survive.
-        networld.wait_until(lambda: json.loads(frontend.ask("stats"))["tx_free"] == 256, "all buffers come back")
+        networld.wait_until(lambda: json.loads(self.ask(frontend, "stats"))["tx_free"] == 256, "all buffers come back")
         got = self.run_in(guest, send_and_receive, SERVER_V4, server.port, SIZE, 9)
         self.assertEqual(got, [SIZE, sha(pattern(SIZE, 9)[::-1])])
-        frontend.end()
+        self.assertEqual(frontend.end(), 0, frontend.messages())
 
 
 networld.main()
