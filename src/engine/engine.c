@@ -141,7 +141,7 @@ void engine_on_frames(struct engine *e)
 
 void engine_on_room(struct engine *e)
 {
-	e->is_rx_blocked = false;
+	e->world.is_rx_blocked = false;
 }
 
 void engine_on_link_new(struct engine *e)
@@ -283,12 +283,12 @@ static bool serve_flows(struct engine *e)
 /* Delivers what waits for the guest. True if there is more to do at once. */
 static bool serve(struct engine *e)
 {
-	if (e->is_rx_blocked)
+	if (e->world.is_rx_blocked)
 		return false;
 	if (e->has_more_answers)
 		e->has_more_answers = resolve_serve(e);
 	if (!serve_flows(e)) {
-		e->is_rx_blocked = true;
+		e->world.is_rx_blocked = true;
 		return false;
 	}
 	if (e->has_more_echo)

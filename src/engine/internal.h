@@ -47,7 +47,6 @@ struct engine {
 	bool has_guest_mac;         /* a link's first frame has come, or the MAC is not learned */
 	bool has_frames;            /* the port has announced frames */
 	bool was_burst;             /* the last pass found several frames */
-	bool is_rx_blocked;         /* no room towards the guest: engine_on_room() is awaited */
 	bool is_udp_first;          /* the next time that flows are served */
 	bool has_more_echo;         /* echo replies wait in a socket */
 	bool has_more_answers;      /* answers of resolvers wait in a socket */

@@ -9,6 +9,7 @@
 #ifndef SLUICE_FLOW_FLOW_H
 #define SLUICE_FLOW_FLOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -68,6 +69,7 @@ struct flow_world {
 	struct siphash_key hash_key;
 	struct bucket challenges; /* challenge ACKs, RFC 5961 7 */
 	uint64_t now_ns;          /* time of this pass */
+	bool is_rx_blocked;       /* no room towards the guest: engine_on_room() is awaited */
 };
 
 static inline uint32_t flow_hash(const struct flow_world *w, const struct flow_key *key)

@@ -314,19 +314,20 @@ static int send_synack(struct flow_world *w, struct tcp_flow *f)
 	return 0;
 }
 
-/* Without room it waits for its turn like everything else: the guest would ask again after a second. */
-static void answer_syn(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+/* Without room it waits for its turn like everything else: the guest would ask again after a second. False then. */
+static bool answer_syn(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
-	if (send_synack(w, f)) {
-		f->is_synack_due = true;
-		tcp_flow_mark(t, f);
-	}
+	if (send_synack(w, f) == 0)
+		return true;
+	f->is_synack_due = true;
+	tcp_flow_mark(t, f);
+	return false;
 }
 
 void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	tcp_accept(&f->conn, f->wnd_target, w->now_ns);
-	answer_syn(t, w, f);
+	(void)answer_syn(t, w, f);
 	tcp_flow_arm(t, w, f);
 }
 
@@ -339,24 +340,34 @@ static void on_established(struct tcp_table *t, struct flow_world *w, struct tcp
 	tcp_flow_mark(t, f);
 }
 
+/* What is due is sent when it is the flow's turn, which does not come while there is no room. */
+static void send_later(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
+{
+	tcp_flow_mark(t, f);
+	if (w->is_rx_blocked)
+		tcp_unsent(&f->conn);
+}
+
 void tcp_flow_on_timer(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	switch (tcp_on_time(&f->conn, &t->limits.times, w->now_ns)) {
 	case TCP_DUE_NONE:
 		break;
 	case TCP_DUE_SYNACK:
-		answer_syn(t, w, f);
+		if (!answer_syn(t, w, f))
+			tcp_unsent(&f->conn);
 		break;
 	case TCP_DUE_PROBE:
 		w->counters->tcp_zero_window_probes++;
-		(void)tcp_flow_send_bare(w, f, f->conn.snd_una - 1, TCP_ACK);
+		if (tcp_flow_send_bare(w, f, f->conn.snd_una - 1, TCP_ACK))
+			tcp_unsent(&f->conn);
 		break;
 	case TCP_DUE_REXMIT:
 		w->counters->tcp_retransmits++;
-		tcp_flow_mark(t, f);
+		send_later(t, w, f);
 		break;
 	case TCP_DUE_SEND:
-		tcp_flow_mark(t, f);
+		send_later(t, w, f);
 		break;
 	case TCP_DUE_GIVE_UP:
 		tcp_flow_abort(t, w, f, FLOW_END_GUEST_TIMEOUT, true);
@@ -394,7 +405,7 @@ static bool on_control(struct tcp_table *t, struct flow_world *w, struct tcp_flo
 		return true;
 	}
 	if ((in->flags & TCP_IN_SEND_SYNACK) != 0)
-		answer_syn(t, w, f);
+		(void)answer_syn(t, w, f);
 	if ((in->flags & TCP_IN_SEND_RESET) != 0)
 		tcp_reply_reset(w, p);
 	if ((in->flags & TCP_IN_CHALLENGE) != 0 && on_challenge(w, f))

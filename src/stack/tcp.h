@@ -244,6 +244,10 @@ uint64_t tcp_next_ns(const struct tcp_conn *c, const struct tcp_times *t);
 /* What is due at now_ns. May be called early: then TCP_DUE_NONE. */
 enum tcp_due tcp_on_time(struct tcp_conn *c, const struct tcp_times *t, uint64_t now_ns);
 
+/* What TCP_DUE_SYNACK, _REXMIT, _PROBE or _SEND asked for could not be put on the link: that the guest does not answer
+ * it means nothing. */
+void tcp_unsent(struct tcp_conn *c);
+
 /* For tcp_in.c and tcp_out.c. */
 void tcp_time_rexmit(struct tcp_conn *c, uint64_t now_ns);
 void tcp_time_persist(struct tcp_conn *c, uint64_t now_ns);

@@ -165,6 +165,13 @@ static enum tcp_due on_rexmit_time(struct tcp_conn *c, uint64_t now)
 	return TCP_DUE_REXMIT;
 }
 
+void tcp_unsent(struct tcp_conn *c)
+{
+	c->unanswered--;
+	if (!c->is_rexmit_timed && !c->is_persist_timed)
+		c->heard_ns += keepalive_repeat_ns; /* else the probe would be due at once again */
+}
+
 enum tcp_due tcp_on_time(struct tcp_conn *c, const struct tcp_times *t, uint64_t now_ns)
 {
 	if (c->state == TCPS_SYN_HELD)
