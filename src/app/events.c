@@ -82,6 +82,8 @@ static const char *kind_name(enum event_kind kind)
 		return "denied";
 	case EVENT_REFUSED:
 		return "refused";
+	case EVENT_FLOW_ENDS_LIMITED:
+		return "flow_ends_limited";
 	}
 	return "unknown";
 }
@@ -112,6 +114,8 @@ static const char *reason_name(const struct engine_event *e)
 		return drop_reason_name(DROP_POLICY);
 	case EVENT_REFUSED:
 		return drop_reason_name(e->reason);
+	case EVENT_FLOW_ENDS_LIMITED:
+		break;
 	}
 	return "unknown";
 }
@@ -120,6 +124,11 @@ void event_format(struct text *t, const struct engine_event *e, const char *rule
 {
 	add_time(t, wall_ns);
 	add_string(t, "event", kind_name(e->kind));
+	if (e->kind == EVENT_FLOW_ENDS_LIMITED) {
+		add_number(t, "count", e->count);
+		text_str(t, "}\n");
+		return;
+	}
 	add_string(t, "proto", proto_name(e->proto));
 	add_endpoint(t, "guest", "guest_port", &e->guest);
 	add_endpoint(t, "remote", "remote_port", &e->remote);

@@ -2,9 +2,9 @@
 /*
  * Events of the engine.
  *
- * The end of a flow is told each time: flows are bounded. Denials are as many as the guest likes, so they
- * are told at a bounded rate; the next event that is told carries the count of those that were
- * not, and the counters count them all (threats.md C16).
+ * What a guest can make as many of as it likes is told at a bounded rate, and the counters count it all
+ * (threats.md C16). The next refusal that is told carries the count of those that were not; of the ends of flows
+ * that were not told, an event of its own tells how many.
  */
 #include "engine/internal.h"
 
@@ -12,6 +12,38 @@ static void tell(struct engine *e, const struct engine_event *event)
 {
 	if (e->cfg.on_event)
 		e->cfg.on_event(e->cfg.event_ctx, event);
+}
+
+static void tell_limited(struct engine *e)
+{
+	struct engine_event event = {
+	    .kind = EVENT_FLOW_ENDS_LIMITED,
+	    .start_ns = e->world.now_ns,
+	    .end_ns = e->world.now_ns,
+	    .count = e->ends_suppressed,
+	};
+
+	if (e->ends_suppressed > 0)
+		tell(e, &event);
+	e->ends_suppressed = 0;
+}
+
+static void tell_end(struct engine *e, const struct engine_event *event)
+{
+	if (!bucket_take(&e->ends, e->world.now_ns)) {
+		e->world.counters->flow_ends_limited++;
+		e->ends_suppressed++;
+		return;
+	}
+	/* Rarely too: in a flood there would be one before each end that is told. */
+	if (e->ends_suppressed > 0 && bucket_take(&e->ends_limited, e->world.now_ns))
+		tell_limited(e);
+	tell(e, event);
+}
+
+void account_fini(struct engine *e)
+{
+	tell_limited(e);
 }
 
 void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
@@ -31,7 +63,7 @@ void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 	    .count = 1,
 	};
 
-	tell(e, &event);
+	tell_end(e, &event);
 }
 
 void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
@@ -51,7 +83,7 @@ void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
 	    .count = 1,
 	};
 
-	tell(e, &event);
+	tell_end(e, &event);
 }
 
 static void tell_refusal(struct engine *e, const struct packet *p, struct engine_event *event)

@@ -15,6 +15,7 @@
 enum {
 	PASS_FRAMES = 64,       /* frames of the guest in one pass */
 	PASS_BYTES = 512 << 10, /* bytes in one pass, each way */
+	PASS_TIMERS = 256,
 };
 
 #define SECOND_NS 1000000000ULL
@@ -53,6 +54,8 @@ static void init_world(struct engine *e, const struct sock_ops *ops, void *host,
 	};
 	ops->random(host, &e->world.hash_key, sizeof(e->world.hash_key));
 	e->events = (struct bucket){.interval_ns = SECOND_NS / 100, .burst = 1000};
+	e->ends = (struct bucket){.interval_ns = SECOND_NS / 200, .burst = 10000};
+	e->ends_limited = (struct bucket){.interval_ns = SECOND_NS, .burst = 1};
 }
 
 static void init_link(struct engine *e)
@@ -111,6 +114,7 @@ void engine_free(struct engine *e, uint64_t now_ns)
 	e->world.now_ns = now_ns;
 	tcp_table_reset_all(&e->tcp, &e->world);
 	udp_table_close_all(&e->udp, &e->world);
+	account_fini(e);
 	e->nic->ops->flush(e->nic);
 	e->netif.counters->nic = e->nic->counters;
 	resolve_fini(e);
@@ -235,18 +239,22 @@ static int take_frames(struct engine *e)
 	return n < 0 ? n : 0;
 }
 
+/* At most PASS_TIMERS; what is left is due in the next pass, which follows at once (wheel_next_ns()). */
 static void expire_timers(struct engine *e)
 {
 	struct timer *t;
 
-	while ((t = wheel_expire(&e->wheel, e->world.now_ns)) != NULL) {
+	for (int i = 0; i < PASS_TIMERS; i++) {
+		t = wheel_expire(&e->wheel, e->world.now_ns);
+		if (!t)
+			return;
 		switch ((enum timer_kind)t->kind) {
 		case TIMER_TCP:
 			tcp_flow_on_timer(
 			    &e->tcp, &e->world, container_of(t, struct tcp_flow, timer));
 			break;
 		case TIMER_UDP_IDLE:
-			udp_table_on_timer(&e->udp, &e->world);
+			e->has_more_idle = true;
 			break;
 		case TIMER_LINK:
 			link_on_time(&e->link, e->world.now_ns);
@@ -306,11 +314,13 @@ int engine_run(struct engine *e, uint64_t now_ns)
 	if (e->has_frames && take_frames(e))
 		return -EPIPE;
 	expire_timers(e);
+	if (e->has_more_idle)
+		e->has_more_idle = udp_table_on_timer(&e->udp, &e->world);
 	tcp_table_delayed(&e->tcp, &e->world);
 	has_more = serve(e);
 	e->nic->ops->flush(e->nic);
 	e->world.counters->nic = e->nic->counters;
-	return e->has_frames || has_more;
+	return e->has_frames || has_more || e->has_more_idle;
 }
 
 void engine_on_link_gone(struct engine *e, uint64_t now_ns)

@@ -18,6 +18,7 @@ enum event_kind {
 	EVENT_FLOW_END, /* a flow that was let through has ended */
 	EVENT_DENIED,   /* a connection, datagram flow or echo request was refused by policy */
 	EVENT_REFUSED,  /* ... or by a limit of sluice itself; reason says which */
+	EVENT_FLOW_ENDS_LIMITED, /* count ends of flows were not told; only kind, times and count are set */
 };
 
 struct engine_event {
@@ -32,7 +33,7 @@ struct engine_event {
 	uint64_t end_ns;
 	uint64_t tx_bytes; /* payload, guest to remote */
 	uint64_t rx_bytes; /* payload, remote to guest */
-	uint64_t count;    /* refusals that this event stands for, >= 1 */
+	uint64_t count;    /* refusals or ends that this event stands for, >= 1 */
 };
 
 #endif

@@ -48,12 +48,16 @@ struct engine {
 	bool has_frames;            /* the port has announced frames */
 	bool was_burst;             /* the last pass found several frames */
 	bool is_udp_first;          /* the next time that flows are served */
+	bool has_more_idle;         /* UDP flows that are to end */
 	bool has_more_echo;         /* echo replies wait in a socket */
 	bool has_more_answers;      /* answers of resolvers wait in a socket */
 	bool has_told_echo;         /* that the host forbids echo sockets */
 	uint32_t generation;        /* of the policy */
 	struct bucket events;       /* events of denials and refusals */
 	uint64_t events_suppressed; /* since the last one that was told */
+	struct bucket ends;         /* events of ends of flows */
+	struct bucket ends_limited; /* events that tell of more of these */
+	uint64_t ends_suppressed;   /* since the last of those */
 };
 
 /* ---- engine.c ---- */
@@ -104,6 +108,9 @@ void resolve_on_timer(struct engine *e);
 bool resolve_serve(struct engine *e);
 
 /* ---- account.c ---- */
+
+/* Tells what is left to be told. */
+void account_fini(struct engine *e);
 
 void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end);
 void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end);

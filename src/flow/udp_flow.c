@@ -18,6 +18,7 @@
 
 enum {
 	TURN_DATAGRAMS = 32, /* system calls for one flow before the next has its turn */
+	TURN_EXPIRED = 256,  /* idle flows that end in one pass */
 	ERRORS_MAX = 16,     /* errors read from one socket in one go */
 	QUOTE_MAX = 1280,    /* bytes of a datagram that an ICMPv6 error may quote */
 	UDP_PAYLOAD_MAX = IP_PACKET_MAX - UDP_HDR_SIZE,
@@ -150,17 +151,21 @@ void udp_flow_fail(struct udp_table *t, struct flow_world *w, struct udp_flow *f
 	f->down_until_ns = w->now_ns + down_ns;
 }
 
-void udp_table_on_timer(struct udp_table *t, struct flow_world *w)
+bool udp_table_on_timer(struct udp_table *t, struct flow_world *w)
 {
 	struct udp_flow *f;
 
-	while ((f = oldest(t)) != NULL) {
+	for (int i = 0; i < TURN_EXPIRED; i++) {
+		f = oldest(t);
+		if (!f)
+			return false;
 		if (f->heard_ns + t->idle_ns > w->now_ns) {
 			wheel_set(w->wheel, &t->timer, f->heard_ns + t->idle_ns);
-			return;
+			return false;
 		}
 		udp_flow_close(t, w, f, FLOW_END_IDLE);
 	}
+	return true;
 }
 
 void udp_table_close_all(struct udp_table *t, struct flow_world *w)

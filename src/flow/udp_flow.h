@@ -87,8 +87,8 @@ enum drop_reason udp_flow_send(
 void udp_flow_on_sock(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, uint32_t events);
 
-/* The timer has fired: ends flows that have been idle for too long. */
-void udp_table_on_timer(struct udp_table *t, struct flow_world *w);
+/* The timer has fired: ends flows that have been idle for too long, a bounded number. True: to be called again. */
+bool udp_table_on_timer(struct udp_table *t, struct flow_world *w);
 
 /* Delivers datagrams that wait in sockets, each flow in turn, up to max_bytes in all. False when there is no
  * room towards the guest. */

@@ -49,6 +49,7 @@
 	X(denied_tcp, "TCP connections denied by policy")                                          \
 	X(denied_udp, "UDP datagrams denied by policy")                                            \
 	X(denied_icmp, "echo requests denied by policy")                                           \
+	X(flow_ends_limited, "ends of flows not told as events, to keep them rare")                \
 	X(passes, "turns of the engine's loop")
 
 struct engine_counters {

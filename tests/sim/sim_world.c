@@ -201,6 +201,10 @@ static void on_event(void *ctx, const struct engine_event *e)
 		w->refusals += e->count;
 		w->last_refusal = *e;
 		break;
+	case EVENT_FLOW_ENDS_LIMITED:
+		w->ends_limited += e->count;
+		w->limit_events++;
+		break;
 	}
 }
 

@@ -104,6 +104,8 @@ struct sim_world {
 	uint64_t ends[FLOW_END_COUNT]; /* events of flows by end */
 	uint64_t denials;
 	uint64_t refusals;
+	uint64_t ends_limited; /* that were not told */
+	uint64_t limit_events; /* ... by so many events */
 	struct engine_event last_end;
 	struct engine_event last_refusal;
 	void (*on_flow_end)(void *ctx, const struct engine_event *e);

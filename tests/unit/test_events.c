@@ -101,6 +101,16 @@ static void a_refusal_by_a_limit_says_which(void **state)
 	    "\"reason\":\"tcp_limit\",\"count\":1}\n");
 }
 
+static void ends_that_are_not_told_are_counted_c16(void **state)
+{
+	struct engine_event e = {.kind = EVENT_FLOW_ENDS_LIMITED, .count = 4711};
+
+	(void)state;
+	assert_line(&e, "default",
+	    "{\"time\":\"2026-11-26T15:44:45.123456Z\",\"event\":\"flow_ends_limited\","
+	    "\"count\":4711}\n");
+}
+
 static void echo_requests_have_no_ports(void **state)
 {
 	struct engine_event e = {
@@ -291,6 +301,7 @@ int main(void)
 	    cmocka_unit_test(a_flow_is_told_at_its_end),
 	    cmocka_unit_test(a_denial_says_by_which_rule_and_how_often),
 	    cmocka_unit_test(a_refusal_by_a_limit_says_which),
+	    cmocka_unit_test(ends_that_are_not_told_are_counted_c16),
 	    cmocka_unit_test(echo_requests_have_no_ports),
 	    cmocka_unit_test(foreign_text_cannot_end_a_line_or_colour_a_terminal_c15),
 	    cmocka_unit_test(times_are_those_of_the_calendar),
