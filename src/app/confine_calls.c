@@ -44,6 +44,7 @@ static const int plain_calls[] = {
     SCMP_SYS(futex),
     SCMP_SYS(getpid),
     SCMP_SYS(getrandom),
+    SCMP_SYS(getsockname),
     SCMP_SYS(gettid),
     SCMP_SYS(madvise),
     SCMP_SYS(mremap),

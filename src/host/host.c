@@ -64,6 +64,18 @@ void host_endpoint(const struct sockaddr_storage *addr, struct endpoint *ret_end
 	}
 }
 
+bool host_is_self_connected(int fd, const struct endpoint *to)
+{
+	struct sockaddr_storage addr = {0};
+	struct endpoint here = {0};
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len))
+		return false;
+	host_endpoint(&addr, &here);
+	return here.port == to->port && ip_addr_eq(&here.addr, &to->addr);
+}
+
 int host_sock_add(struct host *h, int fd, struct host_sock sock)
 {
 	uint32_t index = (uint32_t)fd;

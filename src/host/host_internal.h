@@ -53,6 +53,10 @@ static inline struct iovec *host_msg_iov(const struct iovec *iov)
 /* Begins to know a socket that was just made. 0, -EMFILE behind the limit, or -ENOMEM. */
 int host_sock_add(struct host *h, int fd, struct host_sock sock);
 
+/* Where nobody listens on a port of the host's own, the kernel may give the socket this very port: then it has
+ * connected to itself (threat P10). The port is given before connect() returns. */
+bool host_is_self_connected(int fd, const struct endpoint *to);
+
 /* Registers a socket, edge-triggered. 0 or -errno. */
 int host_watch(struct host *h, int fd, struct sock_owner owner, uint32_t events);
 

@@ -73,6 +73,8 @@ int host_tcp_connect(void *host, const struct endpoint *to, struct sock_owner ow
 		return fd;
 	if (connect(fd, (struct sockaddr *)&addr, len) && errno != EINPROGRESS)
 		err = -errno;
+	if (!err && host_is_self_connected(fd, to))
+		err = -ECONNREFUSED;
 	if (!err)
 		err = host_watch(h, fd, owner, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI);
 	if (err) {

@@ -76,6 +76,8 @@ int host_udp_open(void *host, const struct endpoint *to, struct sock_owner owner
 		    fd, IPPROTO_UDP, UDP_GRO, 1); /* without it datagrams come one by one */
 	if (connect(fd, (struct sockaddr *)&addr, len))
 		err = -errno;
+	if (!err && host_is_self_connected(fd, to))
+		err = -ECONNREFUSED;
 	if (!err)
 		err = host_watch(h, fd, owner, EPOLLIN);
 	if (err) {

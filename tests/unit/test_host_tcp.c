@@ -6,9 +6,14 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -50,6 +55,62 @@ static struct pair connect_pair(bool no_peek_offset)
 	assert_int_equal(host_tcp_result(p.host, p.sock), 0);
 	(void)close(listener);
 	return p;
+}
+
+/* A network namespace in which the kernel has but one port to give. */
+static bool enter_narrow_namespace(void)
+{
+	static const char range[] = "40000 40000";
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd;
+	bool is_up;
+
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	is_up = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+	(void)close(fd);
+	fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY);
+	is_up = is_up && fd >= 0 && write(fd, range, sizeof(range) - 1) == sizeof(range) - 1;
+	(void)close(fd);
+	return is_up;
+}
+
+/* 0: refused; 1: not; 2: there are no namespaces here. */
+static int connect_to_nobody(void)
+{
+	struct host_config cfg = {.sock_limit = 1024};
+	struct endpoint to = {.addr = ip_addr_v4(INADDR_LOOPBACK), .port = 40000};
+	struct host *h;
+	int sock;
+
+	if (!enter_narrow_namespace() || host_new(&cfg, &h))
+		return 2;
+	if (host_tcp_connect(h, &to, (struct sock_owner){0}, &sock) != -ECONNREFUSED)
+		return 1;
+	if (host_udp_open(h, &to, (struct sock_owner){0}, &sock) != -ECONNREFUSED)
+		return 1;
+	to.addr = (struct ip_addr){.b = {[15] = 1}};
+	if (host_tcp_connect(h, &to, (struct sock_owner){0}, &sock) != -ECONNREFUSED)
+		return 1;
+	host_free(h);
+	return 0;
+}
+
+static void p10_socket_that_would_connect_to_itself_is_refused(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	assert_return_code(pid, errno);
+	if (pid == 0)
+		_exit(connect_to_nobody());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 2)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void close_pair(struct pair *p)
@@ -186,6 +247,7 @@ int main(void)
 	    cmocka_unit_test(peek_finds_any_offset),
 	    cmocka_unit_test(urgent_mark_loses_no_byte),
 	    cmocka_unit_test(reset_leaves_what_came_before_it),
+	    cmocka_unit_test(p10_socket_that_would_connect_to_itself_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
