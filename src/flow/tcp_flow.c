@@ -7,7 +7,7 @@
  * WND_SPARE for all that grow beyond. Flows in TIME-WAIT hold no socket, do not count, and the
  * oldest gives way.
  *
- * Invariants (tests/unit/test_tcp_flow.c and the simulator): active counts exactly the flows that
+ * Invariants (tests/sim/sim_check.c, in every run of the simulation): active counts exactly the flows that
  * hold a place; a flow is on embryos while and only while it is in SYN-HELD or SYN-RECEIVED; on_end is
  * called exactly once for each.
  */

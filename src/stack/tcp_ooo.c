@@ -2,12 +2,11 @@
 /*
  * Out-of-order data; see tcp_ooo.h.
  *
- * The list is walked from its start: it is short by TCP_OOO_PIECES_MAX, and a segment that follows
- * the last piece, which is the common case behind one lost frame, extends that piece in place or is
- * appended at its end at once.
+ * The list is walked from its start, of at most TCP_OOO_PIECES_MAX pieces; but what follows the last piece, as the
+ * segments behind one lost frame do, is put behind it at once.
  *
- * Invariants (tests/unit/test_tcp_ooo.c): pieces are sorted, do not overlap and do not touch across a
- * missing byte; len and pieces count them.
+ * Invariants (tests/unit/test_tcp_ooo.c): pieces are sorted and do not overlap; len and pieces count them; last is
+ * the one that no other follows.
  */
 #include "stack/tcp_ooo.h"
 
@@ -59,6 +58,8 @@ static enum drop_reason add_piece(struct tcp_ooo *q, struct tcp_ooo_piece **link
 	*p = (struct tcp_ooo_piece){.next = *link, .seq = seq, .len = len};
 	frame_copy(frame, off, p->bytes, len);
 	*link = p;
+	if (!p->next)
+		q->last = p;
 	q->pieces++;
 	q->len += len;
 	return DROP_NONE;
@@ -69,6 +70,8 @@ enum drop_reason tcp_ooo_insert(
 {
 	struct tcp_ooo_piece **link = &q->first;
 
+	if (q->last && !is_before(seq, q->last->seq + q->last->len))
+		link = &q->last->next;
 	/* Each turn passes one piece, or stores or compares what lies before or within it. */
 	while (len > 0) {
 		struct tcp_ooo_piece *p = *link;
@@ -109,6 +112,8 @@ static void drop_first(struct tcp_ooo *q)
 	struct tcp_ooo_piece *p = q->first;
 
 	q->first = p->next;
+	if (!q->first)
+		q->last = NULL;
 	q->len -= p->len;
 	q->pieces--;
 	free(p);

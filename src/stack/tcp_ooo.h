@@ -22,6 +22,7 @@ struct tcp_ooo_piece;
 
 struct tcp_ooo {
 	struct tcp_ooo_piece *first; /* lowest sequence number; NULL: empty */
+	struct tcp_ooo_piece *last;  /* highest; NULL: empty */
 	uint32_t len;                /* bytes of data */
 	uint16_t pieces;
 };
