@@ -61,8 +61,8 @@ static void init_world(struct engine *e, const struct sock_ops *ops, void *host,
 static void init_link(struct engine *e)
 {
 	link_init(&e->link, &e->netif);
-	reassembly_init(&e->reassembly, &e->netif);
 	icmp_out_init(&e->icmp, &e->netif);
+	reassembly_init(&e->reassembly, &e->netif, &e->icmp);
 	timer_init(&e->link_timer, TIMER_LINK);
 	timer_init(&e->reassembly_timer, TIMER_REASSEMBLY);
 }

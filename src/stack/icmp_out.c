@@ -108,7 +108,7 @@ bool icmp_out_quote(
 	    .dst = q->src,
 	};
 
-	if (!take_token(o, now_ns))
+	if (!is_unicast(q->dst) || !take_token(o, now_ns))
 		return false;
 	icmp_build_error(e, &w);
 	icmp_build_quote(q, &w);

@@ -91,9 +91,9 @@ static enum drop_reason kill_set(struct reassembly *r, struct frag_set *s, enum 
 	return why;
 }
 
-void reassembly_init(struct reassembly *r, struct netif *n)
+void reassembly_init(struct reassembly *r, struct netif *n, struct icmp_out *icmp)
 {
-	*r = (struct reassembly){.netif = n};
+	*r = (struct reassembly){.netif = n, .icmp = icmp};
 }
 
 void reassembly_fini(struct reassembly *r)
@@ -114,10 +114,42 @@ uint64_t reassembly_next_ns(const struct reassembly *r)
 	return r->set_count > 0 ? r->sets[0]->due_ns : REASSEMBLY_NEVER;
 }
 
+static bool is_icmp(const struct frag_set *s)
+{
+	return s->proto == (s->family == 4 ? PROTO_ICMP4 : PROTO_ICMP6);
+}
+
+/* ICMP time exceeded, if the first piece is there to be quoted; of ICMP only about echo requests. */
+static void tell_timeout(const struct reassembly *r, const struct frag_set *s, uint64_t now_ns)
+{
+	struct icmp_quote q = {
+	    .family = s->family,
+	    .proto = s->proto,
+	    .src = &s->src,
+	    .dst = &s->dst,
+	};
+	struct icmp_error e;
+	const uint8_t *l4;
+
+	if (!r->icmp || s->count == 0 || s->pieces[0].from > 0)
+		return;
+	l4 = s->bytes + netif_ip_head_len(s->family);
+	if (is_icmp(s) && l4[0] != (s->family == 4 ? ICMP4_ECHO_REQUEST : ICMP6_ECHO_REQUEST))
+		return;
+	memcpy(q.l4, l4, sizeof(q.l4));
+	q.l4_len = s->total > 0 ? s->total : s->pieces[0].to;
+	q.payload = l4 + sizeof(q.l4);
+	q.payload_len = s->pieces[0].to - (uint32_t)sizeof(q.l4);
+	if (icmp_error_of(ICMP_CAUSE_REASSEMBLY, s->family, 0, &e))
+		(void)icmp_out_quote(r->icmp, &q, &e, now_ns);
+}
+
 void reassembly_on_time(struct reassembly *r, uint64_t now_ns)
 {
-	while (reassembly_next_ns(r) <= now_ns)
+	while (reassembly_next_ns(r) <= now_ns) {
+		tell_timeout(r, r->sets[0], now_ns);
 		drop_set(r, 0, DROP_FRAGMENT_TIMEOUT);
+	}
 }
 
 /* The place of the packet's set, or set_count. There are few, so that looking at each is as fast as a

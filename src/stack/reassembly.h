@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stack/icmp_out.h"
 #include "stack/netif.h"
 
 enum {
@@ -29,6 +30,7 @@ struct frag_set;
 /* Not to be moved while a completed datagram is out. */
 struct reassembly {
 	struct netif *netif;                        /* borrowed */
+	struct icmp_out *icmp;                      /* borrowed; NULL: the guest is not told */
 	struct frag_set *sets[REASSEMBLY_SETS_MAX]; /* oldest first */
 	uint32_t set_count;
 	size_t memory; /* bytes of fragments held, with the slack of their buffers */
@@ -40,7 +42,7 @@ struct reassembly {
 	struct packet whole;
 };
 
-void reassembly_init(struct reassembly *r, struct netif *n);
+void reassembly_init(struct reassembly *r, struct netif *n, struct icmp_out *icmp);
 void reassembly_fini(struct reassembly *r);
 
 /* Takes a fragment, whose addresses have been judged. DROP_NONE and *ret_whole == NULL: kept, more is
@@ -56,7 +58,7 @@ void reassembly_release(struct reassembly *r);
 /* When reassembly_on_time() is needed next, or REASSEMBLY_NEVER. */
 uint64_t reassembly_next_ns(const struct reassembly *r);
 
-/* Drops what is too old. */
+/* Drops what is too old, and tells the guest of a datagram whose first fragment was there (RFC 792, RFC 8200 4.5). */
 void reassembly_on_time(struct reassembly *r, uint64_t now_ns);
 
 #endif

@@ -125,7 +125,8 @@ static enum drop_reason parse_ip4(struct packet *p, struct rd *r)
 	total = rd_be16(r);
 	p->frag_id = rd_be16(r);
 	frag = rd_be16(r);
-	p->ttl = rd_u8(r);
+	p->ttl = rd_u8(
+	    r); /* whatever it is: for a guest's packets this is where they end (RFC 1122 3.2.1.7) */
 	p->proto = rd_u8(r);
 	rd_skip(r, 2); /* checksum */
 	src = rd_bytes(r, 4);

@@ -105,7 +105,7 @@ static struct world *world_new(void)
 	c->mtu = MTU;
 	link_init(&w->link, &w->netif);
 	icmp_out_init(&w->icmp, &w->netif);
-	reassembly_init(&w->reassembly, &w->netif);
+	reassembly_init(&w->reassembly, &w->netif, NULL);
 	return w;
 }
 

@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct rd r = rd_init(data, size);
 
 	w.netif.counters = &w.counters;
-	reassembly_init(&w.r, &w.netif);
+	reassembly_init(&w.r, &w.netif, NULL);
 	w.total = rd_be16(&r);
 	w.datagram = malloc(DATA_MAX);
 	require(w.datagram != NULL);

@@ -95,6 +95,22 @@ static size_t echo6(void)
 	return l4 + 8;
 }
 
+/* RFC 1122 3.2.1.7, RFC 8200 3: where a packet ends, a hop limit that is used up is no reason to drop it. */
+static void hop_limit_does_not_matter(void **state)
+{
+	struct packet p;
+
+	(void)state;
+	for (int ttl = 0; ttl < 2; ttl++) {
+		size_t len = udp4(5);
+
+		buf[22] = (uint8_t)ttl;
+		mk_ip4_csum(buf);
+		assert_int_equal(parse(buf, len, &p), DROP_NONE);
+		assert_int_equal(p.ttl, ttl);
+	}
+}
+
 static void udp_over_ip4_is_read(void **state)
 {
 	size_t len = udp4(5);
@@ -926,6 +942,7 @@ static void vnet_header_is_little_endian(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(hop_limit_does_not_matter),
 	    cmocka_unit_test(udp_over_ip4_is_read),
 	    cmocka_unit_test(udp_over_ip6_is_read),
 	    cmocka_unit_test(tcp_and_the_options_of_a_syn_are_read),

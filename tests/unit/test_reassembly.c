@@ -14,6 +14,7 @@ static const uint64_t second = 1000000000;
 struct world {
 	struct rxnic *x;
 	struct reassembly r;
+	struct icmp_out icmp;
 	uint64_t now;
 	uint64_t told;              /* drop reasons returned to us */
 	bool has_sets;              /* memory for sets */
@@ -53,7 +54,8 @@ static int setup(void **state)
 	w->now = 100 * second;
 	w->has_sets = true;
 	w->has_buffers = true;
-	reassembly_init(&w->r, &w->x->netif);
+	icmp_out_init(&w->icmp, &w->x->netif);
+	reassembly_init(&w->r, &w->x->netif, &w->icmp);
 	*state = w;
 	return 0;
 }
@@ -353,6 +355,55 @@ static void e3_gap_is_never_filled_in(void **state)
 	assert_int_equal(w->r.set_count, 0);
 	assert_int_equal(w->x->counters.drops[DROP_FRAGMENT_TIMEOUT], 2);
 	assert_accounts(w, 0);
+}
+
+/* RFC 792, RFC 8200 4.5: the first fragment is quoted. */
+static void timeout_is_told_if_the_first_fragment_was_there(void **state)
+{
+	static const uint8_t exceeded[] = {11, 1};
+	static const uint8_t exceeded6[] = {3, 1};
+	struct world *w = *state;
+	struct rxnic *x = w->x;
+
+	make_udp4(64);
+	assert_int_equal(piece4(w, 1, 0, 16, true), DROP_NONE);
+	assert_int_equal(piece4(w, 2, 16, 32, true), DROP_NONE);
+	assert_int_equal(piece4(w, 3, 0, 16, true), DROP_NONE);
+	assert_int_equal(piece4(w, 3, 8, 24, true), DROP_FRAGMENT_OVERLAP);
+	w->now += 10 * second;
+	reassembly_on_time(&w->r, w->now);
+	assert_int_equal(x->count, 1);
+	assert_int_equal(x->lens[0], 14 + 20 + 8 + 20 + 8);
+	assert_memory_equal(x->frames[0] + 34, exceeded, 2);
+	assert_memory_equal(x->frames[0] + 14 + 20 + 8 + 20, data, 8);
+
+	make_udp6(1000);
+	assert_int_equal(piece6(w, 1, 0, 496, true), DROP_NONE);
+	w->now += 10 * second;
+	reassembly_on_time(&w->r, w->now);
+	assert_int_equal(x->count, 2);
+	assert_int_equal(x->lens[1], 14 + 40 + 8 + 40 + 496);
+	assert_memory_equal(x->frames[1] + 54, exceeded6, 2);
+	assert_memory_equal(x->frames[1] + 14 + 40 + 8 + 40, data, 496);
+	assert_accounts(w, 0);
+}
+
+/* RFC 1122 3.2.2: no error about an error. */
+static void timeout_is_not_told_of_an_icmp_error(void **state)
+{
+	struct world *w = *state;
+
+	make_udp4(64);
+	data[0] = 3;
+	assert_int_equal(piece4_of(w, 1, 1, 0, 16, true), DROP_NONE);
+	w->now += 10 * second;
+	reassembly_on_time(&w->r, w->now);
+	assert_int_equal(w->x->count, 0);
+	data[0] = 8; /* echo request */
+	assert_int_equal(piece4_of(w, 1, 1, 0, 16, true), DROP_NONE);
+	w->now += 10 * second;
+	reassembly_on_time(&w->r, w->now);
+	assert_int_equal(w->x->count, 1);
 }
 
 /* E3: absolute, not since the last fragment; and without a timer that fires in time. */
@@ -707,7 +758,7 @@ static void memory_is_given_back_by_release_and_by_fini(void **state)
 	assert_int_equal(piece4(w, 2, 32, 64, false), DROP_NONE);
 	assert_int_equal(piece4(w, 3, 0, 32, true), DROP_NONE);
 	reassembly_fini(&w->r);
-	reassembly_init(&w->r, &w->x->netif);
+	reassembly_init(&w->r, &w->x->netif, &w->icmp);
 }
 
 /* Without memory fragments are dropped, nothing else happens, and later ones are fine. */
@@ -750,6 +801,8 @@ int main(void)
 	    TEST(e3_overlapping_fragments_drop_the_set),
 	    TEST(overlap_is_seen_among_many_pieces),
 	    TEST(e3_gap_is_never_filled_in),
+	    TEST(timeout_is_told_if_the_first_fragment_was_there),
+	    TEST(timeout_is_not_told_of_an_icmp_error),
 	    TEST(e3_set_lives_ten_seconds_from_its_first_fragment),
 	    TEST(e3_sixty_fifth_set_displaces_the_oldest),
 	    TEST(set_of_129_fragments_is_dropped),
