@@ -119,7 +119,8 @@ class ServeCase(networld.Case):
         return guest
 
     def configure(self, guest, mac=GUEST_MAC, card="eth0"):
-        guest.ip(f"link set {card} address {mac} mtu {self.mtu}", f"addr add {GUEST_V4}/30 dev {card}",
+        """mac None: the one that it has, and perhaps has used."""
+        guest.ip(f"link set {card} mtu {self.mtu}" + (f" address {mac}" if mac else ""), f"addr add {GUEST_V4}/30 dev {card}",
                  f"addr add {GUEST_V6}/64 dev {card} nodad", f"link set {card} up",
                  f"route add default via {GATEWAY_V4}", f"route add default via {GATEWAY_V6}")
 
