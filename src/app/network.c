@@ -69,6 +69,10 @@ static void plan_resolvers(struct engine_config *c)
 
 int network_plan(struct network *n, const struct net_options *options)
 {
+	char error[SETTINGS_ERROR_MAX];
+
+	if (settings_check(&options->settings, error) < 0)
+		return complain("%s", error);
 	n->config = options->settings.engine;
 	if (plan_addresses(n, options) < 0)
 		return -1;

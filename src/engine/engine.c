@@ -38,7 +38,7 @@ static bool is_config_right(const struct engine_config *c)
 	return c->tcp_limit > 0 && c->tcp_limit <= ENGINE_TCP_LIMIT_MAX && c->tcp_backlog > 0 &&
 	       c->udp_limit > 0 && c->udp_limit <= ENGINE_UDP_LIMIT_MAX &&
 	       c->resolver_count <= ENGINE_RESOLVERS_MAX && c->netif.mtu >= NETIF_MTU_MIN &&
-	       c->netif.mtu <= NETIF_MTU_MAX && c->policy;
+	       c->netif.mtu <= NETIF_MTU_MAX && c->policy && shape_is_right(&c->shape);
 }
 
 static void init_world(struct engine *e, const struct sock_ops *ops, void *host, uint64_t now_ns)
@@ -56,6 +56,25 @@ static void init_world(struct engine *e, const struct sock_ops *ops, void *host,
 	e->events = (struct bucket){.interval_ns = SECOND_NS / 100, .burst = 1000};
 	e->ends = (struct bucket){.interval_ns = SECOND_NS / 200, .burst = 10000};
 	e->ends_limited = (struct bucket){.interval_ns = SECOND_NS, .burst = 1};
+}
+
+/* Without limits nothing stands before the port's frame device. 0 or -ENOMEM. */
+static int set_limits(struct engine *e, const struct shape_config *limits, uint64_t now_ns)
+{
+	int err = 0;
+
+	if (e->has_shape) {
+		shape_set(&e->shape, limits, now_ns);
+	} else if (shape_is_wanted(limits)) {
+		err = shape_init(&e->shape, limits, e->nic, now_ns);
+		if (!err) {
+			e->netif.control = e->nic;
+			e->nic = &e->shape.nic;
+			e->has_shape = true;
+		}
+	}
+	e->netif.nic = e->nic;
+	return err;
 }
 
 static void init_link(struct engine *e)
@@ -85,13 +104,14 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 		return -ENOMEM;
 	e->cfg = *cfg;
 	e->nic = nic;
-	e->netif = (struct netif){.cfg = cfg->netif, .nic = nic, .counters = counters};
+	e->netif = (struct netif){.cfg = cfg->netif, .counters = counters};
 	e->has_guest_mac = !cfg->netif.learns_guest_mac;
 	wheel_init(&e->wheel, now_ns);
 	init_world(e, sock_ops, sock_ctx, now_ns);
 	init_link(e);
 	/* Each of them, whatever became of the others: engine_free() needs all of them begun. */
-	err = tcp_table_init(&e->tcp, &limits);
+	err = set_limits(e, &cfg->shape, now_ns);
+	err |= tcp_table_init(&e->tcp, &limits);
 	err |= udp_table_init(&e->udp, cfg->udp_limit, cfg->udp_idle_ns, &e->icmp);
 	err |= echo_init(&e->echo, &e->icmp);
 	err |= resolve_init(e);
@@ -107,6 +127,15 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	return 0;
 }
 
+/* What was built leaves, and the guest is woken. */
+static void flush(struct engine *e)
+{
+	e->nic->ops->flush(e->nic);
+	if (e->has_shape)
+		shape_end(&e->shape);
+	e->netif.counters->nic = e->nic->counters;
+}
+
 void engine_free(struct engine *e, uint64_t now_ns)
 {
 	if (!e)
@@ -115,13 +144,14 @@ void engine_free(struct engine *e, uint64_t now_ns)
 	tcp_table_reset_all(&e->tcp, &e->world);
 	udp_table_close_all(&e->udp, &e->world);
 	account_fini(e);
-	e->nic->ops->flush(e->nic);
-	e->netif.counters->nic = e->nic->counters;
+	flush(e);
 	resolve_fini(e);
 	echo_fini(&e->echo, &e->world);
 	udp_table_fini(&e->udp);
 	tcp_table_fini(&e->tcp);
 	reassembly_fini(&e->reassembly);
+	if (e->has_shape)
+		shape_fini(&e->shape);
 	free(e);
 }
 
@@ -129,6 +159,11 @@ void engine_set_policy(struct engine *e, const struct policy *policy)
 {
 	e->cfg.policy = policy;
 	e->generation++;
+}
+
+int engine_set_limits(struct engine *e, const struct shape_config *limits, uint64_t now_ns)
+{
+	return shape_is_right(limits) ? set_limits(e, limits, now_ns) : -EINVAL;
 }
 
 void engine_arm(struct engine *e, struct timer *t, uint64_t due_ns)
@@ -311,6 +346,10 @@ int engine_run(struct engine *e, uint64_t now_ns)
 
 	e->world.now_ns = now_ns;
 	e->world.counters->passes++;
+	if (e->has_shape && shape_begin(&e->shape, now_ns)) {
+		e->has_frames = true;
+		e->world.is_rx_blocked = false;
+	}
 	if (e->has_frames && take_frames(e))
 		return -EPIPE;
 	expire_timers(e);
@@ -318,8 +357,7 @@ int engine_run(struct engine *e, uint64_t now_ns)
 		e->has_more_idle = udp_table_on_timer(&e->udp, &e->world);
 	tcp_table_delayed(&e->tcp, &e->world);
 	has_more = serve(e);
-	e->nic->ops->flush(e->nic);
-	e->world.counters->nic = e->nic->counters;
+	flush(e);
 	return e->has_frames || has_more || e->has_more_idle;
 }
 
@@ -347,6 +385,8 @@ uint64_t engine_next_ns(struct engine *e)
 {
 	uint64_t wheel = wheel_next_ns(&e->wheel);
 	uint64_t delayed = tcp_table_next_ns(&e->tcp);
+	uint64_t next = wheel < delayed ? wheel : delayed;
+	uint64_t shaped = e->has_shape ? shape_next_ns(&e->shape) : SHAPE_NEVER;
 
-	return wheel < delayed ? wheel : delayed;
+	return next < shaped ? next : shaped;
 }

@@ -18,6 +18,7 @@
 #include "stack/counters.h"
 #include "stack/netif.h"
 #include "stack/nic.h"
+#include "stack/shape.h"
 
 enum {
 	ENGINE_RESOLVERS_MAX = 8,
@@ -41,6 +42,8 @@ struct engine_config {
 	uint64_t tcp_idle_ns;      /* end a connection after this idle time; 0: never */
 	uint32_t udp_limit;        /* UDP flows at once */
 	uint64_t udp_idle_ns;      /* end a UDP flow after this idle time */
+
+	struct shape_config shape; /* rate limits of the guest's card */
 
 	struct endpoint resolvers[ENGINE_RESOLVERS_MAX]; /* the host's, in order */
 	uint32_t resolver_count;
@@ -68,6 +71,10 @@ void engine_free(struct engine *e, uint64_t now_ns);
 /* From now on this policy judges (borrowed). What was let through before is judged again when the guest uses it: a
  * UDP flow that it does not allow ends; a TCP connection stays, as it leads where it led. */
 void engine_set_policy(struct engine *e, const struct policy *policy);
+
+/* Other rate limits from now on, with full buckets. 0, -EINVAL for values out of range, or -ENOMEM. */
+__attribute__((warn_unused_result)) int engine_set_limits(
+    struct engine *e, const struct shape_config *limits, uint64_t now_ns);
 
 /* The port may have frames, or has room again. */
 void engine_on_frames(struct engine *e);

@@ -20,6 +20,7 @@
 #include "stack/icmp_out.h"
 #include "stack/link.h"
 #include "stack/reassembly.h"
+#include "stack/shape.h"
 
 /* DNS at the gateway: the forwarder and its sockets. */
 struct resolve {
@@ -32,7 +33,9 @@ struct resolve {
 struct engine {
 	struct engine_config cfg;
 	struct netif netif;
-	struct nic *nic;
+	struct nic *nic;    /* the port's, or &shape.nic */
+	struct shape shape; /* if has_shape */
+	bool has_shape;
 	struct wheel wheel;
 	struct flow_world world;
 	struct link link;

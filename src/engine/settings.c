@@ -200,6 +200,113 @@ static int set_dns_timeout(const struct setting *s)
 	return duration(s, 1, DNS_TIMEOUT_MAX_MS, NS_PER_MS, &s->all->engine.dns_timeout_ns);
 }
 
+/* ---- rate limits ---- */
+
+/* Decimal digits and a unit of the list, whose factors are in the same order. -1: no such text. */
+static int with_unit(const char **text, const char *const units[], const uint64_t factors[],
+    uint64_t max, uint64_t *ret_value)
+{
+	size_t digits = strspn(*text, "0123456789");
+	uint64_t v = 0;
+
+	if (digits == 0 || digits > DIGITS_MAX)
+		return -1;
+	for (size_t i = 0; i < digits; i++)
+		v = v * 10 + (uint64_t)((*text)[i] - '0');
+	*text += digits;
+	for (size_t i = 0; units[i]; i++) {
+		size_t len = strlen(units[i]);
+
+		if (strncmp(*text, units[i], len) == 0) {
+			*text += len;
+			*ret_value = v * factors[i];
+			return v <= max / factors[i] ? 0 : -1;
+		}
+	}
+	return -1;
+}
+
+static int size_of(const char **text, uint64_t *ret_size)
+{
+	static const char *const units[] = {"K", "M", "G", "", NULL};
+	static const uint64_t factors[] = {1000, 1000000, 1000000000, 1};
+
+	return with_unit(text, units, factors, LIMIT_SIZE_MAX, ret_size);
+}
+
+/* SIZE/TIME. */
+static int set_limit(const struct setting *s, struct limit_config *c)
+{
+	static const char *const units[] = {"ms", "s", NULL};
+	static const uint64_t factors[] = {NS_PER_MS, NS_PER_S};
+	const char *at = s->value;
+	uint64_t size = 0;
+	uint64_t ns = 0;
+
+	if (size_of(&at, &size) < 0 || *at++ != '/' ||
+	    with_unit(&at, units, factors, LIMIT_MS_MAX * NS_PER_MS, &ns) < 0 || *at != '\0' ||
+	    size == 0 || ns == 0)
+		return refuse(s,
+		    "is not possible; use SIZE/TIME like 10M/1s or 500/100ms, neither "
+		    "of them 0, up to %llu and a day",
+		    LIMIT_SIZE_MAX);
+	c->size = size;
+	c->refill_ns = ns;
+	return 0;
+}
+
+static int set_burst(const struct setting *s, struct limit_config *c)
+{
+	const char *at = s->value;
+	uint64_t size = 0;
+
+	if (size_of(&at, &size) < 0 || *at != '\0')
+		return refuse(
+		    s, "is not possible; use a number up to %llu, like 500 or 10M", LIMIT_SIZE_MAX);
+	c->burst = size;
+	return 0;
+}
+
+static int set_egress_bandwidth(const struct setting *s)
+{
+	return set_limit(s, &s->all->engine.shape.bytes[SHAPE_EGRESS]);
+}
+
+static int set_egress_bandwidth_burst(const struct setting *s)
+{
+	return set_burst(s, &s->all->engine.shape.bytes[SHAPE_EGRESS]);
+}
+
+static int set_egress_ops(const struct setting *s)
+{
+	return set_limit(s, &s->all->engine.shape.frames[SHAPE_EGRESS]);
+}
+
+static int set_egress_ops_burst(const struct setting *s)
+{
+	return set_burst(s, &s->all->engine.shape.frames[SHAPE_EGRESS]);
+}
+
+static int set_ingress_bandwidth(const struct setting *s)
+{
+	return set_limit(s, &s->all->engine.shape.bytes[SHAPE_INGRESS]);
+}
+
+static int set_ingress_bandwidth_burst(const struct setting *s)
+{
+	return set_burst(s, &s->all->engine.shape.bytes[SHAPE_INGRESS]);
+}
+
+static int set_ingress_ops(const struct setting *s)
+{
+	return set_limit(s, &s->all->engine.shape.frames[SHAPE_INGRESS]);
+}
+
+static int set_ingress_ops_burst(const struct setting *s)
+{
+	return set_burst(s, &s->all->engine.shape.frames[SHAPE_INGRESS]);
+}
+
 static const struct {
 	const char *name;
 	int (*set)(const struct setting *s);
@@ -216,6 +323,14 @@ static const struct {
     {"tcp-idle", set_tcp_idle},
     {"max-udp-flows", set_max_udp_flows},
     {"udp-idle", set_udp_idle},
+    {"net-egress-bandwidth", set_egress_bandwidth},
+    {"net-egress-bandwidth-burst", set_egress_bandwidth_burst},
+    {"net-egress-ops", set_egress_ops},
+    {"net-egress-ops-burst", set_egress_ops_burst},
+    {"net-ingress-bandwidth", set_ingress_bandwidth},
+    {"net-ingress-bandwidth-burst", set_ingress_bandwidth_burst},
+    {"net-ingress-ops", set_ingress_ops},
+    {"net-ingress-ops-burst", set_ingress_ops_burst},
     {"dns-nameserver", add_nameserver},
     {"dns-query-timeout-ms", set_dns_timeout},
 };
@@ -240,6 +355,27 @@ int settings_set(
 			return table[i].set(&one);
 	}
 	return -ENOENT;
+}
+
+int settings_check(const struct settings *s, char error[SETTINGS_ERROR_MAX])
+{
+	static const char *const names[SHAPE_DIRECTION_COUNT] = {"net-egress", "net-ingress"};
+	const struct shape_config *c = &s->engine.shape;
+
+	for (int d = 0; d < SHAPE_DIRECTION_COUNT; d++) {
+		bool is_bytes = c->bytes[d].burst > 0 && c->bytes[d].size == 0;
+		bool is_frames = c->frames[d].burst > 0 && c->frames[d].size == 0;
+		const char *what = is_bytes ? "bandwidth" : "ops";
+
+		if (!is_bytes && !is_frames)
+			continue;
+		(void)snprintf(error, SETTINGS_ERROR_MAX,
+		    "%s%s-%s-burst limits nothing by itself; give %s%s-%s too",
+		    s->addressing.name_prefix, names[d], what, s->addressing.name_prefix, names[d],
+		    what);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 const char *settings_name(size_t index)

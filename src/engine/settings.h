@@ -27,6 +27,10 @@ struct settings settings_default(const char *name_prefix);
 __attribute__((warn_unused_result)) int settings_set(
     struct settings *s, const char *name, const char *value, char error[SETTINGS_ERROR_MAX]);
 
+/* What each setting by itself cannot tell: that they fit together. 0, or -EINVAL as above. */
+__attribute__((warn_unused_result)) int settings_check(
+    const struct settings *s, char error[SETTINGS_ERROR_MAX]);
+
 /* The names of all settings, in order; NULL behind the last one. */
 const char *settings_name(size_t index);
 

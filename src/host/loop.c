@@ -41,7 +41,13 @@ struct loop {
 	bool is_delivering; /* return when everything has been delivered */
 	bool has_stopped;   /* return at once */
 	bool is_link_gone;  /* the port has nothing more to tell */
-	uint64_t timer_ns;  /* when the timerfd fires; ENGINE_NEVER: not set, or there is none */
+	bool is_paused;     /* of_frames is not told of what can be read */
+	struct {
+		int fd; /* -1: there is none */
+		uint32_t events;
+		uint64_t data;
+	} of_frames;       /* the descriptor with PORT_PAUSES */
+	uint64_t timer_ns; /* when the timerfd fires; ENGINE_NEVER: not set, or there is none */
 };
 
 struct host_turn {
@@ -111,20 +117,54 @@ static int watch(struct loop *l, int fd, uint32_t events, uint64_t data)
 	return errno == EEXIST && epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &ev) == 0 ? 0 : -errno;
 }
 
+/* As it is to be watched now: without anything to be told of not at all, as its end would be told for ever. */
+static int watch_frames(struct loop *l)
+{
+	uint32_t events = l->of_frames.events;
+
+	if (l->is_paused)
+		events &= ~(uint32_t)EPOLLIN;
+	if (events != 0)
+		return watch(l, l->of_frames.fd, events, l->of_frames.data);
+	(void)epoll_ctl(l->host->epoll_fd, EPOLL_CTL_DEL, l->of_frames.fd, NULL);
+	return 0;
+}
+
+/* Before waiting: frames that the engine would not take must not wake it. */
+static int pause_frames(struct loop *l)
+{
+	bool is_paused = l->port->nic.is_held;
+
+	if (is_paused == l->is_paused)
+		return 0;
+	l->is_paused = is_paused;
+	return l->of_frames.fd >= 0 && !l->is_link_gone ? watch_frames(l) : 0;
+}
+
 static int port_watch(struct port_loop *p, int fd, uint32_t events, uint16_t token)
 {
+	struct loop *l = loop_of(p);
 	uint32_t wanted = (events & PORT_READABLE) != 0 ? EPOLLIN : 0;
 
 	if ((events & PORT_WRITABLE) != 0)
 		wanted |= EPOLLOUT;
 	if ((events & PORT_EDGE) != 0)
 		wanted |= EPOLLET;
-	return watch(loop_of(p), fd, wanted, data_port | token);
+	if ((events & PORT_PAUSES) == 0)
+		return watch(l, fd, wanted, data_port | token);
+	l->of_frames.fd = fd;
+	l->of_frames.events = wanted;
+	l->of_frames.data = data_port | token;
+	return watch_frames(l);
 }
 
 static void port_unwatch(struct port_loop *p, int fd)
 {
-	(void)epoll_ctl(loop_of(p)->host->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	struct loop *l = loop_of(p);
+
+	if (l->of_frames.fd == fd)
+		l->of_frames.fd = -1;
+	(void)epoll_ctl(l->host->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 /* What the port has said to do. */
@@ -238,7 +278,9 @@ static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
 		has_more = has_more || poll_port(l, true);
 		if (!has_more && on_idle)
 			on_idle(ctx);
-		n = wait_events(l->host, events, l->engine, has_more);
+		n = pause_frames(l);
+		if (n == 0)
+			n = wait_events(l->host, events, l->engine, has_more);
 		if (n < 0)
 			return n;
 		has_more = pass(l, events, n);
@@ -262,6 +304,7 @@ static struct loop loop_of_parts(struct host *h, struct engine *e, struct port *
 	    .engine = e,
 	    .port = port,
 	    .stop_fd = -1,
+	    .of_frames = {.fd = -1},
 	    .timer_ns = ENGINE_NEVER,
 	};
 }
@@ -368,6 +411,9 @@ int host_turn_run(struct host_turn *t)
 			return HOST_TURN_ENDED;
 		if (poll_port(l, true))
 			continue;
+		n = pause_frames(l);
+		if (n < 0)
+			return n;
 		next_ns = engine_next_ns(l->engine);
 		return set_timer(t, next_ns > at_once ? next_ns : at_once);
 	}

@@ -32,6 +32,14 @@ static const char *const option_names[] = {
     "tcp-idle",
     "max-udp-flows",
     "udp-idle",
+    "net-egress-bandwidth",
+    "net-egress-bandwidth-burst",
+    "net-egress-ops",
+    "net-egress-ops-burst",
+    "net-ingress-bandwidth",
+    "net-ingress-bandwidth-burst",
+    "net-ingress-ops",
+    "net-ingress-ops-burst",
     "dns-nameserver",
     "dns-query-timeout-ms",
     NULL,
@@ -173,8 +181,12 @@ static int combine(struct sluice_engine *e, struct reading *r)
 {
 	struct engine_config *c = &e->engine_config;
 	char text[ADDRESSING_ERROR_MAX];
+	char why[SETTINGS_ERROR_MAX];
 	uint32_t skipped;
-	int err;
+	int err = settings_check(&r->settings, why);
+
+	if (err)
+		return lib_refuse(r->error, err, "%s", why);
 
 	*c = r->settings.engine;
 	r->settings.addressing.has_route_v4 = host_has_route(AF_INET);

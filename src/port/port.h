@@ -18,6 +18,9 @@
 enum {
 	PORT_READABLE = 1, /* or at its end of file, or in error */
 	PORT_WRITABLE = 2,
+	PORT_PAUSES =
+	    4, /* with PORT_READABLE, for one descriptor: it need not be told as long as the engine
+			  * takes no frames (nic.is_held) */
 	PORT_EDGE = 8, /* with the others: told once per change, so that nothing need be read */
 
 	/* What has happened, for the engine. */
@@ -44,8 +47,8 @@ struct port_ops {
 	/* A watched descriptor is ready (PORT_READABLE, PORT_WRITABLE). Returns PORT_HAS_..., PORT_IS_GONE. */
 	uint32_t (*on_ready)(struct port *p, uint16_t token, uint32_t events);
 	/* What has come that no descriptor tells, as on_ready(). Asked in each turn, and with is_waiting before the
-	 * loop waits: from now on a descriptor must tell; but if the answer is not 0, it does not wait. May be
-	 * NULL. */
+	 * loop waits: from now on a descriptor must tell; but if the answer is not 0, it does not wait. With
+	 * nic.is_held frames are no answer. May be NULL. */
 	uint32_t (*poll)(struct port *p, bool is_waiting);
 	/* Watches nothing any more. Called once after start() has succeeded; the loop is gone afterwards. */
 	void (*stop)(struct port *p);

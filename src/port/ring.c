@@ -250,7 +250,8 @@ static bool has_room(struct ring *r)
 static uint32_t ring_poll(struct port *p, bool is_waiting)
 {
 	struct ring *r = ring_of(&p->nic);
-	uint32_t wishes = RING_WISH_FRAMES | (r->wants_room ? (uint32_t)RING_WISH_ROOM : 0);
+	uint32_t wishes = (p->nic.is_held ? 0U : (uint32_t)RING_WISH_FRAMES) |
+			  (r->wants_room ? (uint32_t)RING_WISH_ROOM : 0U);
 	uint32_t what;
 
 	if (is_waiting)
@@ -258,7 +259,7 @@ static uint32_t ring_poll(struct port *p, bool is_waiting)
 	else
 		wake_unwant(&r->to_engine, RING_WISH_FRAMES | RING_WISH_ROOM);
 	what = follow(r);
-	if (queue_has(&r->tx, r->staged))
+	if (!p->nic.is_held && queue_has(&r->tx, r->staged))
 		what |= PORT_HAS_FRAMES;
 	if (r->wants_room && has_room(r)) {
 		r->wants_room = false;

@@ -28,7 +28,8 @@ static struct sock_port *of_port(struct port *p)
 
 static void watch_peer(struct sock_port *s)
 {
-	uint32_t events = PORT_READABLE | (s->is_blocked ? (uint32_t)PORT_WRITABLE : 0U);
+	uint32_t events =
+	    PORT_READABLE | PORT_PAUSES | (s->is_blocked ? (uint32_t)PORT_WRITABLE : 0U);
 
 	/* Fails for lack of memory only; the connection is useless then. */
 	if (s->loop && s->loop->watch(s->loop, s->fd, events, TOKEN_PEER))
@@ -210,7 +211,7 @@ static uint32_t sock_poll(struct port *p, bool is_waiting)
 	struct sock_port *s = of_port(p);
 
 	(void)is_waiting;
-	return s->is_deaf ? PORT_HAS_FRAMES : 0;
+	return s->is_deaf && !p->nic.is_held ? PORT_HAS_FRAMES : 0;
 }
 
 static void sock_stop(struct port *p)

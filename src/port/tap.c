@@ -165,7 +165,7 @@ static int tap_start(struct port *p, struct port_loop *loop)
 	struct tap_port *t = port_of(&p->nic);
 
 	t->loop = loop;
-	return loop->watch(loop, t->fd, PORT_READABLE, 0);
+	return loop->watch(loop, t->fd, PORT_READABLE | PORT_PAUSES, 0);
 }
 
 static uint32_t tap_on_ready(struct port *p, uint16_t token, uint32_t events)

@@ -149,11 +149,24 @@ static void fill_body(const struct nic_slot *slot, const uint8_t *from, uint32_t
 	}
 }
 
+static struct nic *control_of(const struct netif *n)
+{
+	return n->control ? n->control : n->nic;
+}
+
+static void commit_control(struct netif *n, struct nic_slot *slot, uint32_t body_len)
+{
+	struct nic *nic = control_of(n);
+
+	nic->ops->commit(nic, slot, body_len, NULL);
+}
+
 /* Reserves a frame, copies the body in. 0 or -EAGAIN, which is counted. */
 static int reserve_filled(struct netif *n, uint32_t head_len, const uint8_t *body,
     uint32_t body_len, struct nic_slot *ret_slot)
 {
-	int err = n->nic->ops->reserve(n->nic, head_len, body_len, ret_slot);
+	struct nic *nic = control_of(n);
+	int err = nic->ops->reserve(nic, head_len, body_len, ret_slot);
 
 	if (err) {
 		netif_drop(n, DROP_NO_ROOM);
@@ -171,7 +184,7 @@ int netif_send_frame(struct netif *n, const uint8_t *frame, uint32_t len)
 	if (err)
 		return err;
 	memcpy(slot.head, frame, ETH_HDR_SIZE);
-	n->nic->ops->commit(n->nic, &slot, len - ETH_HDR_SIZE, NULL);
+	commit_control(n, &slot, len - ETH_HDR_SIZE);
 	return 0;
 }
 
@@ -189,7 +202,7 @@ static int send_fragment4(struct netif *n, const struct netif_ip *ip, uint16_t i
 	build_eth(n, ETHERTYPE_IP4, slot.head);
 	build_ip4(&piece, id, (uint16_t)(off / 8 | (is_last ? 0U : (uint32_t)IP4_MF)),
 	    slot.head + ETH_HDR_SIZE);
-	n->nic->ops->commit(n->nic, &slot, len, NULL);
+	commit_control(n, &slot, len);
 	return 0;
 }
 
@@ -213,7 +226,7 @@ static int send_fragment6(struct netif *n, const struct netif_ip *ip, uint32_t i
 	frag[1] = 0;
 	put_be16(frag + 2, (uint16_t)(off | (is_last ? 0U : 1U)));
 	put_be32(frag + 4, id);
-	n->nic->ops->commit(n->nic, &slot, len, NULL);
+	commit_control(n, &slot, len);
 	return 0;
 }
 
@@ -257,6 +270,6 @@ int netif_send_l4(struct netif *n, const struct netif_ip *ip, uint8_t *l4, uint3
 	if (err)
 		return err;
 	netif_build_ip(n, ip, slot.head);
-	n->nic->ops->commit(n->nic, &slot, ip->l4_len, NULL);
+	commit_control(n, &slot, ip->l4_len);
 	return 0;
 }

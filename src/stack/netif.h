@@ -42,7 +42,8 @@ struct netif_config {
 
 struct netif {
 	struct netif_config cfg;
-	struct nic *nic;
+	struct nic *nic;     /* for data */
+	struct nic *control; /* for the link's own answers, if these take another way; or NULL */
 	struct engine_counters *counters; /* owned by the engine */
 	uint16_t next_ip4_id;             /* of packets that may be fragmented */
 	uint32_t next_ip6_frag_id;

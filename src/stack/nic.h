@@ -80,6 +80,8 @@ struct nic {
 	const struct nic_ops *ops;
 	uint32_t features; /* NIC_F_... towards the guest */
 	bool is_level; /* a frame that was not staged is announced again before the owner sleeps */
+	bool
+	    is_held; /* set by the owner, who stages nothing for a while by himself: frames need not be announced */
 	uint32_t batch_max; /* reservations that may be open at once, 1 .. NIC_BATCH_MAX */
 	struct nic_counters counters;
 };

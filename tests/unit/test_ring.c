@@ -641,6 +641,25 @@ static void the_descriptor_is_level_true(void **state)
 	port_free(ring_port(r));
 }
 
+static void frames_are_not_announced_to_who_takes_none(void **state)
+{
+	struct ring *r = make_attached(0, 0);
+	struct port *p = ring_port(r);
+	uint64_t wakes = ring_counters(r)->wakes;
+
+	(void)state;
+	assert_int_equal(push(r, 0, 64), 0);
+	p->nic.is_held = true;
+	assert_int_equal(p->ops->poll(p, false), 0);
+	assert_int_equal(p->ops->poll(p, true), 0);
+	assert_int_equal(push(r, 1, 64), 0);
+	ring_flush(r);
+	assert_int_equal(ring_counters(r)->wakes, wakes);
+	p->nic.is_held = false;
+	assert_int_equal(p->ops->poll(p, true), PORT_HAS_FRAMES);
+	port_free(p);
+}
+
 static void an_event_of_one_kind_does_not_swallow_another(void **state)
 {
 	struct ring *r = make_attached(2, 0);
@@ -1085,6 +1104,7 @@ int main(void)
 	    cmocka_unit_test(rx_order_and_bytes_hold_around_the_end),
 	    cmocka_unit_test(one_pass_wakes_once),
 	    cmocka_unit_test(the_descriptor_is_level_true),
+	    cmocka_unit_test(frames_are_not_announced_to_who_takes_none),
 	    cmocka_unit_test(an_event_of_one_kind_does_not_swallow_another),
 	    cmocka_unit_test(posted_buffers_are_filled_in_place),
 	    cmocka_unit_test(a_frame_uses_as_many_buffers_as_it_needs),

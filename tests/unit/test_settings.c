@@ -22,7 +22,12 @@ static void every_setting_is_kept_in_its_unit(void **state)
 	    {"ipv6-pool", "fd00::/32"}, {"ipv4", "10.1.2.6"}, {"ipv6", "fd00::2"},
 	    {"mac", "02:00:00:00:00:07"}, {"mtu", "65520"}, {"max-connections", "1000000"},
 	    {"tcp-keepalive", "0"}, {"tcp-idle", "31536000"}, {"max-udp-flows", "1"},
-	    {"udp-idle", "1"}, {"dns-nameserver", "192.0.2.53"}, {"dns-query-timeout-ms", "60000"}};
+	    {"udp-idle", "1"}, {"net-egress-bandwidth", "10M/1s"},
+	    {"net-egress-bandwidth-burst", "5K"}, {"net-egress-ops", "1000/100ms"},
+	    {"net-egress-ops-burst", "0"}, {"net-ingress-bandwidth", "1G/86400s"},
+	    {"net-ingress-bandwidth-burst", "1"}, {"net-ingress-ops", "1/1ms"},
+	    {"net-ingress-ops-burst", "7"}, {"dns-nameserver", "192.0.2.53"},
+	    {"dns-query-timeout-ms", "60000"}};
 	struct settings s = settings_default("");
 	char error[SETTINGS_ERROR_MAX];
 
@@ -45,6 +50,14 @@ static void every_setting_is_kept_in_its_unit(void **state)
 	assert_int_equal(s.engine.tcp_idle_ns, 31536000000000000);
 	assert_int_equal(s.engine.udp_limit, 1);
 	assert_int_equal(s.engine.udp_idle_ns, 1000000000);
+	assert_int_equal(s.engine.shape.bytes[SHAPE_EGRESS].size, 10000000);
+	assert_int_equal(s.engine.shape.bytes[SHAPE_EGRESS].refill_ns, 1000000000);
+	assert_int_equal(s.engine.shape.bytes[SHAPE_EGRESS].burst, 5000);
+	assert_int_equal(s.engine.shape.frames[SHAPE_EGRESS].size, 1000);
+	assert_int_equal(s.engine.shape.frames[SHAPE_EGRESS].refill_ns, 100000000);
+	assert_int_equal(s.engine.shape.bytes[SHAPE_INGRESS].size, 1000000000);
+	assert_int_equal(s.engine.shape.frames[SHAPE_INGRESS].burst, 7);
+	assert_int_equal(settings_check(&s, error), 0);
 	assert_int_equal(s.engine.resolver_count, 1);
 	assert_int_equal(s.engine.resolvers[0].port, 53);
 	assert_int_equal(s.engine.dns_timeout_ns, 60000000000);
@@ -83,6 +96,12 @@ static void what_is_wrong_is_said_in_a_sentence_and_changes_nothing(void **state
 		"like fd42:6d73:62::/48"},
 	    {"mac", "02-00-00-00-00-07",
 		"--mac 02-00-00-00-00-07 is not a MAC address; use one like 02:00:00:00:00:02"},
+	    {"net-egress-bandwidth", "0/1s",
+		"--net-egress-bandwidth 0/1s is not possible; use SIZE/TIME like 10M/1s or "
+		"500/100ms, neither of them 0, up to 1099511627776 and a day"},
+	    {"net-ingress-ops-burst", "1T",
+		"--net-ingress-ops-burst 1T is not possible; use a number up to 1099511627776, "
+		"like 500 or 10M"},
 	    {"dns-nameserver", "dns.example",
 		"--dns-nameserver dns.example is not possible; use an address, with a port if need "
 		"be: 192.0.2.53:5353 or [2001:db8::53]:5353"},
@@ -101,6 +120,27 @@ static void what_is_wrong_is_said_in_a_sentence_and_changes_nothing(void **state
 		assert_int_equal(s.engine.resolver_count, 0);
 		assert_false(s.addressing.has_mac);
 	}
+}
+
+static void limits_without_sense_are_refused_R4(void **state)
+{
+	static const char *const bad[] = {"", "10M", "10M/", "/1s", "10M/0s", "10M/0ms", "0/0s",
+	    "10M/500us", "10M/1", "10M/1.5s", "1.5M/1s", "-1/1s", "10M/1s ", "10M /1s", "10m/1s",
+	    "10KB/1s", "1100G/1s", "10M/86401s", "999999999999999999999/1s", "10M/1s/1s"};
+	struct settings s = settings_default("--");
+	char error[SETTINGS_ERROR_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(set(&s, "net-egress-bandwidth", bad[i], error), -EINVAL);
+	assert_int_equal(settings_check(&s, error), 0);
+	assert_false(shape_is_wanted(&s.engine.shape));
+	assert_int_equal(set(&s, "net-ingress-ops-burst", "5", error), 0);
+	assert_int_equal(settings_check(&s, error), -EINVAL);
+	assert_string_equal(error,
+	    "--net-ingress-ops-burst limits nothing by itself; give --net-ingress-ops too");
+	assert_int_equal(set(&s, "net-ingress-ops", "5/1s", error), 0);
+	assert_int_equal(settings_check(&s, error), 0);
 }
 
 static void a_long_value_is_cut_in_the_sentence(void **state)
@@ -144,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_setting_is_kept_in_its_unit),
 	    cmocka_unit_test(what_is_wrong_is_said_in_a_sentence_and_changes_nothing),
+	    cmocka_unit_test(limits_without_sense_are_refused_R4),
 	    cmocka_unit_test(a_long_value_is_cut_in_the_sentence),
 	    cmocka_unit_test(unknown_names_are_told_apart),
 	    cmocka_unit_test(the_ninth_resolver_is_one_too_many),
