@@ -12,7 +12,8 @@
 
 enum {
 	SPILL_IOV = 16,
-	WND_MAX = 4 << 20,        /* largest wnd_target */
+	/* Largest wnd_target: what is under way should be in a cache when it is copied. */
+	WND_MAX = 2 << 20,
 	CONSUME_BYTES = 16 << 10, /* acknowledged bytes worth a system call of their own */
 	CONSUME_ACKS = 16, /* ... or segments: small ones cost the queue more than their length */
 };
