@@ -247,6 +247,9 @@ static const struct port_ops sock_port_ops = {
 int sock_port_init(struct sock_port *s, const struct sock_port_config *cfg,
     const struct sock_framing *framing, uint32_t prefix_len)
 {
+	/* Only the header says that a checksum is not finished. */
+	uint32_t features = cfg->has_vnet ? cfg->features : cfg->features & ~(uint32_t)NIC_F_CSUM;
+
 	s->framing = *framing;
 	s->framing.nic.reserve = sock_reserve;
 	s->framing.nic.commit = sock_commit;
@@ -254,7 +257,7 @@ int sock_port_init(struct sock_port *s, const struct sock_port_config *cfg,
 	s->framing.nic.flush = sock_flush;
 	s->port = (struct port){
 	    .ops = &sock_port_ops,
-	    .nic = {.ops = &s->framing.nic, .features = cfg->features, .batch_max = NIC_BATCH_MAX},
+	    .nic = {.ops = &s->framing.nic, .features = features, .batch_max = NIC_BATCH_MAX},
 	};
 	s->supply = cfg->supply;
 	s->fd = -1;

@@ -51,7 +51,7 @@ struct sock_port {
 
 struct sock_port_config {
 	int supply;        /* the port's end; taken over */
-	uint32_t features; /* NIC_F_... that the peer takes */
+	uint32_t features; /* NIC_F_... that the peer takes; NIC_F_CSUM needs the header */
 	bool has_vnet;
 };
 

@@ -400,6 +400,22 @@ static void without_a_header_checksums_are_not_looked_at(void **state)
 	sockport_end(&t);
 }
 
+/* Whatever the guest's driver was given: nothing would tell it which checksums are not finished. */
+static void without_a_header_checksums_are_finished(void **state)
+{
+	struct port_config c = {.kind = PORT_KIND_STREAM, .features = NIC_F_CSUM | NIC_F_TSO4};
+	struct sockport t;
+
+	(void)state;
+	sockport_start(&t, c);
+	assert_int_equal(t.port->nic.features, NIC_F_TSO4);
+	sockport_end(&t);
+	c.has_vnet = true;
+	sockport_start(&t, c);
+	assert_int_equal(t.port->nic.features, NIC_F_CSUM | NIC_F_TSO4);
+	sockport_end(&t);
+}
+
 static void a_header_may_stand_before_each_frame(void **state)
 {
 	static const uint8_t hdr[VNET_HDR_SIZE] = {1, 1, 54, 0, 0xb4, 5, 34, 0, 16, 0, 0, 0};
@@ -480,6 +496,7 @@ int main(void)
 	    cmocka_unit_test(a_slow_peer_gets_every_frame),
 	    cmocka_unit_test(frames_that_a_peer_left_are_lost_with_it),
 	    cmocka_unit_test(without_a_header_checksums_are_not_looked_at),
+	    cmocka_unit_test(without_a_header_checksums_are_finished),
 	    cmocka_unit_test(a_header_may_stand_before_each_frame),
 	    cmocka_unit_test(a_new_connection_takes_the_place_of_the_old_one),
 	};
