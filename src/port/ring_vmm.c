@@ -186,20 +186,25 @@ int ring_tx_push(struct ring *r, const struct iovec *iov, size_t iov_count)
 	return 0;
 }
 
-/* A slot that holds pieces of the VMM's memory. 0 or why not. */
+/* A slot that holds pieces of the VMM's memory; those of no bytes are left out. 0 or why not. */
 static int lend(struct ring *r, struct frame_queue *q, const struct iovec *iov, size_t iov_count,
     uint64_t cookie, size_t len)
 {
 	struct queue_slot *s;
+	struct iovec *to;
+	uint16_t count = 0;
 	int err;
 
 	s = alloc(r, q, (uint32_t)(iov_count * sizeof(*iov)), &err);
 	if (!s)
 		return err;
-	memcpy(queue_block(q, s), iov, iov_count * sizeof(*iov));
+	to = (struct iovec *)(void *)queue_block(q, s);
+	for (size_t i = 0; i < iov_count; i++)
+		if (iov[i].iov_len > 0)
+			to[count++] = iov[i];
 	s->cookie = cookie;
 	s->len = (uint32_t)len;
-	s->iov_count = (uint16_t)iov_count;
+	s->iov_count = count;
 	s->buffers = 0;
 	q->lent++;
 	return 0;

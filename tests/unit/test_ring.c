@@ -383,6 +383,30 @@ static void lent_frames_are_read_in_place_and_come_back(void **state)
 	port_free(ring_port(r));
 }
 
+/* A scatter list may have pieces of no bytes, and these have no address. */
+static void pieces_of_no_bytes_are_none(void **state)
+{
+	struct ring *r = make_attached(4, 0);
+	uint8_t *bytes = frame_new(9, 100);
+	const struct iovec none = {.iov_base = NULL, .iov_len = 0};
+	const struct iovec iov[] = {none, {.iov_base = bytes, .iov_len = 5}, none,
+	    {.iov_base = bytes + 5, .iov_len = VNET_HDR_SIZE - 5}, none,
+	    {.iov_base = bytes + VNET_HDR_SIZE, .iov_len = 100}, none};
+	struct nic *nic = &ring_port(r)->nic;
+	struct frame f;
+
+	(void)state;
+	assert_int_equal(ring_tx_lend(r, iov, 7, 1), 0);
+	assert_int_equal(nic->ops->stage(nic, &f), 1);
+	assert_int_equal(f.iov_count, 1);
+	assert_ptr_equal(f.iov[0].iov_base, bytes + VNET_HDR_SIZE);
+	assert_int_equal(f.iov[0].iov_len, 100);
+	assert_memory_equal(f.head, bytes + VNET_HDR_SIZE, f.head_len);
+	nic->ops->release(nic, 1);
+	port_free(ring_port(r));
+	free(bytes);
+}
+
 static void the_headers_of_a_lent_frame_cannot_change_under_the_reader(void **state)
 {
 	struct ring *r = make_attached(4, 0);
@@ -1094,6 +1118,7 @@ int main(void)
 	    cmocka_unit_test(frames_of_wrong_sizes_are_refused),
 	    cmocka_unit_test(staged_frames_stay_until_released),
 	    cmocka_unit_test(lent_frames_are_read_in_place_and_come_back),
+	    cmocka_unit_test(pieces_of_no_bytes_are_none),
 	    cmocka_unit_test(the_headers_of_a_lent_frame_cannot_change_under_the_reader),
 	    cmocka_unit_test(lent_and_copied_frames_mix_and_cookies_come_in_order),
 	    cmocka_unit_test(nothing_to_take_back_is_followed_by_an_event),
