@@ -50,6 +50,14 @@ const char *const *sluice_options(void)
 	return option_names;
 }
 
+/* A value of the caller's could colour a terminal, or fake a second line. */
+static void make_printable(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
 int lib_refuse(struct sluice_error *error, int code, const char *format, ...)
 {
 	va_list args;
@@ -60,6 +68,7 @@ int lib_refuse(struct sluice_error *error, int code, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
+	make_printable(error->text);
 	return code;
 }
 
