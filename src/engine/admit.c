@@ -25,6 +25,7 @@ static struct policy_verdict judge(
 	    .has_port = proto == POLICY_TCP || proto == POLICY_UDP,
 	    .port = port,
 	    .addr = *to,
+	    .has_first_flight = proto != POLICY_TCP,
 	};
 
 	return policy_judge(e->cfg.policy, &q);

@@ -37,6 +37,10 @@ struct policy_builder {
 	struct packed_rule *rules;
 	struct port_range *ranges;
 	struct ip_addr *hosts;
+	char *names;            /* of the rules that have one, one behind the other */
+	struct siphash_key key; /* of the tables of names */
+	size_t name_bytes;
+	size_t name_cap;
 	size_t rule_count;
 	size_t rule_cap;
 	size_t range_count;
@@ -63,7 +67,29 @@ void policy_builder_free(struct policy_builder *b)
 	free(b->rules);
 	free(b->ranges);
 	free(b->hosts);
+	free(b->names);
 	free(b);
+}
+
+/* Keeps the name of a rule. 0 or -ENOMEM. */
+static int push_name(
+    struct policy_builder *b, const struct policy_rule *rule, struct packed_rule *packed)
+{
+	size_t len = rule->name.len;
+	char *grown;
+
+	if (!packed_rule_has_name(packed))
+		return 0;
+	if (b->name_bytes + len > UINT32_MAX)
+		return -ENOMEM;
+	grown = array_grow(b->names, &b->name_cap, b->name_bytes + len, 1);
+	if (!grown)
+		return -ENOMEM;
+	b->names = grown;
+	memcpy(b->names + b->name_bytes, rule->name.text, len);
+	packed_rule_set_name(packed, (uint32_t)b->name_bytes, (uint8_t)len);
+	b->name_bytes += len;
+	return 0;
 }
 
 /* Adds a rule in canonical form. 0, -EINVAL and *err, or -ENOMEM. */
@@ -73,6 +99,7 @@ static int push_rule(
 	struct packed_rule *rules =
 	    array_grow(b->rules, &b->rule_cap, b->rule_count + 1, sizeof(*rules));
 	struct port_range *ranges;
+	struct packed_rule packed;
 
 	if (!rules)
 		return -ENOMEM;
@@ -85,8 +112,7 @@ static int push_rule(
 	if (!ranges)
 		return -ENOMEM;
 	b->ranges = ranges;
-	memcpy(&ranges[b->range_count], rule->ranges, rule->range_count * sizeof(*ranges));
-	rules[b->rule_count++] = (struct packed_rule){
+	packed = (struct packed_rule){
 	    .prefix = rule->prefix,
 	    .first_range = (uint32_t)b->range_count,
 	    .range_count = (uint8_t)rule->range_count,
@@ -97,7 +123,11 @@ static int push_rule(
 	    .group = (uint8_t)rule->group,
 	    .protos = rule->protos,
 	};
+	if (push_name(b, rule, &packed) < 0)
+		return -ENOMEM;
+	memcpy(&ranges[b->range_count], rule->ranges, rule->range_count * sizeof(*ranges));
 	b->range_count += rule->range_count;
+	rules[b->rule_count++] = packed;
 	return 0;
 }
 
@@ -115,6 +145,7 @@ int policy_builder_add_rules(struct policy_builder *b, const char *text, struct 
 	struct rule_reader r = rule_reader_init(text);
 	size_t rule_count = b->rule_count;
 	size_t range_count = b->range_count;
+	size_t name_bytes = b->name_bytes;
 	struct policy_rule rule;
 	int ret;
 
@@ -126,6 +157,7 @@ int policy_builder_add_rules(struct policy_builder *b, const char *text, struct 
 	if (ret < 0) {
 		b->rule_count = rule_count;
 		b->range_count = range_count;
+		b->name_bytes = name_bytes;
 	}
 	return ret;
 }
@@ -181,6 +213,11 @@ void policy_builder_set_default(
 {
 	b->has_default[direction] = true;
 	b->defaults[direction] = action;
+}
+
+void policy_builder_set_key(struct policy_builder *b, const struct siphash_key *key)
+{
+	b->key = *key;
 }
 
 void policy_builder_clear_hosts(struct policy_builder *b)
@@ -287,6 +324,8 @@ static struct policy *new_policy(const struct policy_builder *b, unsigned int pr
 
 int policy_builder_compile(const struct policy_builder *b, struct policy **ret_policy)
 {
+	const struct compile_input in = {
+	    .hosts = b->hosts, .host_count = b->host_count, .name_text = b->names, .key = &b->key};
 	unsigned int profile = b->profile;
 	struct policy *p;
 
@@ -295,7 +334,7 @@ int policy_builder_compile(const struct policy_builder *b, struct policy **ret_p
 	p = new_policy(b, profile);
 	if (!p)
 		return -ENOMEM;
-	if (policy_compile(p, b->hosts, b->host_count) < 0) {
+	if (policy_compile(p, &in) < 0) {
 		policy_free(p);
 		return -ENOMEM;
 	}

@@ -271,8 +271,10 @@ static void shrink_all(struct policy *p)
 
 static int alloc_scratch(struct sweep *s, size_t host_count)
 {
-	size_t max = s->policy->rule_count + addr_class_table_len + host_count;
+	size_t max = addr_class_table_len + host_count;
 
+	for (uint32_t i = 0; i < s->policy->rule_count; i++)
+		max += s->policy->rules[i].target == POLICY_TARGET_PREFIX;
 	s->matches = match_builder_new(s->policy);
 	s->group = calloc(s->policy->rule_count + 1U, sizeof(*s->group));
 	s->entries = calloc(max, sizeof(*s->entries));
@@ -281,21 +283,21 @@ static int alloc_scratch(struct sweep *s, size_t host_count)
 	return s->matches && s->group && s->entries && s->starts && s->places ? 0 : -ENOMEM;
 }
 
-int policy_compile(struct policy *p, const struct ip_addr *hosts, size_t host_count)
+int policy_compile(struct policy *p, const struct compile_input *in)
 {
 	struct sweep s = {.policy = p};
 	int ret = -ENOMEM;
 
 	p->allows = calloc(p->rule_count / 8 + 1U, 1);
-	if (!p->allows || alloc_scratch(&s, host_count) < 0)
+	if (!p->allows || alloc_scratch(&s, in->host_count) < 0)
 		goto out;
 	for (uint32_t i = 0; i < p->rule_count; i++)
 		if (p->rules[i].action == POLICY_ALLOW)
 			p->allows[i / 8] |= (uint8_t)(1U << i % 8);
 	for (int family = 0; family < ADDR_FAMILY_COUNT; family++)
-		if (sweep_family(&s, (enum addr_family)family, hosts, host_count) < 0)
+		if (sweep_family(&s, (enum addr_family)family, in->hosts, in->host_count) < 0)
 			goto out;
-	if (build_groups(&s) < 0)
+	if (build_groups(&s) < 0 || names_compile(p, s.matches, in->key, in->name_text) < 0)
 		goto out;
 	shrink_all(p);
 	ret = 0;

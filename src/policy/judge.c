@@ -3,13 +3,27 @@
  * Verdicts: the only place where they are computed.
  *
  * Cost: one binary search for the address, then one look-up each for `any`, for the class and for the
- * prefixes that hold the address, of which those that cannot decide any more are left out. An
- * address that embeds others costs as much again for each (at most four).
+ * prefixes that hold the address, of which those that cannot decide any more are left out; for rules by
+ * name one look-up per label of the claim and of each pin (judge_name.c). An address that embeds others
+ * costs as much again for each (at most four).
  */
+#include "policy/judge.h"
+
 #include "policy/snapshot.h"
 
+void judge_set_rule(const struct policy *p, struct policy_verdict *v,
+    enum policy_direction direction, uint32_t rule)
+{
+	bool is_allowed = rule == RULE_NONE ? p->defaults[direction] == POLICY_ALLOW
+					    : (p->allows[rule / 8] >> rule % 8 & 1) != 0;
+
+	v->rule = rule;
+	v->action = is_allowed ? POLICY_ALLOW : POLICY_DENY;
+	v->why = rule == RULE_NONE ? POLICY_WHY_DEFAULT : POLICY_WHY_RULE;
+}
+
 /* Destinations that are never right on a wire, and addresses that are none at all. */
-static bool is_floor(
+bool judge_is_floor(
     enum addr_class class, enum policy_direction direction, const struct ip_addr *addr)
 {
 	if (class == ADDR_UNSPECIFIED)
@@ -34,30 +48,36 @@ static uint32_t node_find(
 		   : RULE_NONE;
 }
 
-/* Judges the address of the query as it stands, whatever it embeds. */
-static struct policy_verdict judge_one(const struct policy *p, const struct policy_query *q)
+uint32_t judge_find_addr(const struct policy *p, const struct policy_query *q, uint32_t place)
 {
-	uint32_t place = policy_place(p, &q->addr);
 	uint32_t first = match_find(p, p->any, q);
+	uint32_t found = match_find(p, p->groups[place_class(place)], q);
 	uint32_t node = place_node(place);
-	struct policy_verdict v = {
-	    .action = POLICY_DENY, .rule = POLICY_RULE_FLOOR, .class = place_class(place)};
-	uint32_t found;
 
-	if (is_floor(v.class, q->direction, &q->addr))
-		return v;
-	found = match_find(p, p->groups[v.class], q);
 	first = found < first ? found : first;
 	while (node != NODE_NONE && p->nodes[node].first_up < first) {
 		found = node_find(p, &p->nodes[node], q);
 		first = found < first ? found : first;
 		node = p->nodes[node].parent;
 	}
-	v.rule = first;
-	if (first == RULE_NONE)
-		v.action = p->defaults[q->direction];
-	else if ((p->allows[first / 8] >> first % 8 & 1) != 0)
-		v.action = POLICY_ALLOW;
+	return first;
+}
+
+/* Judges the address of the query as it stands, whatever it embeds. */
+static struct policy_verdict judge_one(const struct policy *p, const struct policy_query *q)
+{
+	uint32_t place = policy_place(p, &q->addr);
+	struct policy_verdict v = {.action = POLICY_DENY,
+	    .rule = POLICY_RULE_FLOOR,
+	    .near = RULE_NONE,
+	    .class = place_class(place),
+	    .why = POLICY_WHY_FLOOR};
+
+	if (judge_is_floor(v.class, q->direction, &q->addr))
+		return v;
+	judge_set_rule(p, &v, q->direction, judge_find_addr(p, q, place));
+	if (p->names.slots)
+		judge_by_name(p, q, &v);
 	return v;
 }
 
@@ -73,6 +93,18 @@ static size_t find_local_nat64(
 	return n;
 }
 
+/* Writes all that an address embeds, and returns how many. *ret_is_known: it does not embed what only the
+ * local network could tell. */
+size_t judge_embedded(
+    const struct policy *p, const struct ip_addr *addr, struct ip_addr *out, bool *ret_is_known)
+{
+	size_t n = addr_embedded(addr, out);
+	size_t local = find_local_nat64(p, addr, out + n);
+
+	*ret_is_known = local > 0 || !addr_embeds_unknown(addr);
+	return n + local;
+}
+
 /* Whether a rule is about a part of 64:ff9b:1::/48 and nothing else: a shorter prefix has zeros where
  * the third group is 1. */
 static bool names_local_translation(const struct policy *p, uint32_t rule)
@@ -85,8 +117,8 @@ struct policy_verdict policy_judge(const struct policy *p, const struct policy_q
 {
 	struct policy_query inner = *q;
 	struct policy_verdict v;
-	struct ip_addr embedded[ADDR_EMBEDDED_MAX + POLICY_NAT64_MAX];
-	size_t known;
+	struct ip_addr embedded[JUDGE_EMBEDDED_MAX];
+	bool is_known;
 	size_t n;
 
 	if (ip_addr_is_v4(&q->addr) && q->proto == POLICY_ICMP6)
@@ -95,12 +127,11 @@ struct policy_verdict policy_judge(const struct policy *p, const struct policy_q
 	if (v.action == POLICY_DENY || ip_addr_is_v4(&q->addr))
 		return v;
 
-	n = addr_embedded(&q->addr, embedded);
-	known = find_local_nat64(p, &q->addr, embedded + n);
-	n += known;
-	if (known == 0 && addr_embeds_unknown(&q->addr) && !names_local_translation(p, v.rule)) {
+	n = judge_embedded(p, &q->addr, embedded, &is_known);
+	if (!is_known && !names_local_translation(p, v.rule)) {
 		v.action = POLICY_DENY;
 		v.rule = POLICY_RULE_FLOOR;
+		v.why = POLICY_WHY_FLOOR;
 		return v;
 	}
 	if (q->proto == POLICY_ICMP6)
@@ -112,6 +143,8 @@ struct policy_verdict policy_judge(const struct policy *p, const struct policy_q
 		inner_verdict = judge_one(p, &inner);
 		if (inner_verdict.action == POLICY_DENY)
 			return inner_verdict;
+		if (inner_verdict.action == POLICY_HOLD)
+			v = inner_verdict;
 	}
 	return v;
 }

@@ -296,7 +296,7 @@ int match_build(struct match_builder *b, const uint32_t *rules, size_t count, ui
 	return 0;
 }
 
-static bool rule_matches(
+bool packed_rule_matches(
     const struct policy *p, const struct packed_rule *r, const struct policy_query *q)
 {
 	if (!applies_to(r, q->direction, q->proto))
@@ -335,7 +335,7 @@ uint32_t match_find(const struct policy *p, uint32_t match, const struct policy_
 	if (match == MATCH_NONE)
 		return RULE_NONE;
 	if ((match & MATCH_IS_MAP) == 0)
-		return rule_matches(p, &p->rules[match], q) ? match : RULE_NONE;
+		return packed_rule_matches(p, &p->rules[match], q) ? match : RULE_NONE;
 	cell = &p->cells[p->maps[match & ~MATCH_IS_MAP].cells[q->direction][q->proto]];
 	segment = q->has_port ? find_segment(p, cell, q->port) : NULL;
 	return segment && q->port <= segment->last ? segment->rule : cell->portless;

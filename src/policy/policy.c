@@ -2,6 +2,7 @@
 /* What a compiled policy tells about itself: its rules as text, its size, its useless rules. */
 #include "policy/policy.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ void policy_free(struct policy *p)
 	free(p->allows);
 	for (int i = 0; i < ADDR_FAMILY_COUNT; i++)
 		range_table_fini(&p->places[i]);
+	name_index_fini(&p->names);
 	free(p->nodes);
 	free(p->maps);
 	free(p->cells);
@@ -43,7 +45,16 @@ size_t policy_memory(const struct policy *p)
 	return sizeof(*p) + p->rule_count * sizeof(*p->rules) + p->rule_count / 8 + 1 +
 	       p->range_count * sizeof(*p->ranges) + places + p->node_count * sizeof(*p->nodes) +
 	       p->map_count * sizeof(*p->maps) + p->cell_count * sizeof(*p->cells) +
-	       p->segment_count * sizeof(*p->segments);
+	       p->segment_count * sizeof(*p->segments) + name_index_memory(&p->names);
+}
+
+static void expand_name(
+    const struct policy *p, const struct packed_rule *packed, struct name *ret_name)
+{
+	const struct name_record *record = name_record_at(&p->names, packed_rule_name(packed));
+	enum name_fault fault = name_read(record->text, record->len, ret_name, NULL);
+
+	assert(fault == NAME_OK);
 }
 
 void packed_rule_expand(
@@ -54,8 +65,12 @@ void packed_rule_expand(
 	ret_rule->target = (enum policy_target)packed->target;
 	ret_rule->directions = packed->directions;
 	ret_rule->protos = packed->protos;
-	ret_rule->prefix_len = packed->prefix_len;
-	ret_rule->prefix = packed->prefix;
+	if (packed_rule_has_name(packed)) {
+		expand_name(p, packed, &ret_rule->name);
+	} else {
+		ret_rule->prefix_len = packed->prefix_len;
+		ret_rule->prefix = packed->prefix;
+	}
 	ret_rule->group = (enum addr_class)packed->group;
 	ret_rule->range_count = packed->range_count;
 	memcpy(ret_rule->ranges, &p->ranges[packed->first_range],
@@ -96,6 +111,8 @@ static unsigned int class_of(const struct policy *p, const struct packed_rule *r
 	case POLICY_TARGET_PREFIX:
 		return p->nodes[node_of(p, r)].class;
 	case POLICY_TARGET_ANY:
+	case POLICY_TARGET_NAME:
+	case POLICY_TARGET_SUFFIX:
 		break;
 	}
 	return CLASS_MIXED;

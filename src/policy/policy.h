@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/name.h"
+#include "base/siphash.h"
 #include "policy/addr_class.h"
 
 struct policy;
@@ -23,6 +25,7 @@ struct policy_rule;
 enum policy_action {
 	POLICY_DENY,
 	POLICY_ALLOW,
+	POLICY_HOLD, /* a verdict only: what the first flight names decides (policy_judge()) */
 };
 
 enum policy_direction {
@@ -45,7 +48,7 @@ enum policy_proto {
 enum {
 	POLICY_RULES_MAX = 1 << 22,  /* rules in one policy */
 	POLICY_NAT64_MAX = 4,        /* translation prefixes in one policy */
-	POLICY_RULE_TEXT_MAX = 1024, /* longest text of a rule, with its NUL */
+	POLICY_RULE_TEXT_MAX = 1280, /* longest text of a rule, with its NUL */
 };
 
 /* Why a rule or a profile was refused: one sentence for the person who wrote it. What it quotes of
@@ -89,6 +92,10 @@ void policy_builder_set_default(
 __attribute__((warn_unused_result)) int policy_builder_add_host(
     struct policy_builder *b, const struct ip_addr *addr);
 
+/* The key of the hash tables of names, random and secret, so that the author of a list of names cannot
+ * choose where they fall. Without this call it is zero. */
+void policy_builder_set_key(struct policy_builder *b, const struct siphash_key *key);
+
 /* Forgets the addresses of group host. */
 void policy_builder_clear_hosts(struct policy_builder *b);
 
@@ -116,12 +123,34 @@ struct policy_query {
 	bool has_port; /* false for ICMP: a rule with ports does not match */
 	uint16_t port; /* egress: destination port; ingress: the guest's port. Host order */
 	struct ip_addr addr;
+
+	const struct name *const
+	    *pins; /* names that the address was an answer for and that hold now */
+	uint32_t pin_count;
+	bool has_first_flight;    /* it was read, or never will be: claim is final */
+	bool must_claim;          /* it is of a protocol that names hosts (TLS, HTTP) */
+	const struct name *claim; /* what it names (SNI, Host); NULL: nothing, or not known yet */
+};
+
+enum policy_why {
+	POLICY_WHY_RULE,       /* the rule itself */
+	POLICY_WHY_DEFAULT,    /* no rule matched */
+	POLICY_WHY_FLOOR,      /* refused whatever the rules say */
+	POLICY_WHY_NOT_PINNED, /* a rule allows names, of which none led to this address */
+	POLICY_WHY_OTHER_NAME, /* a rule allows the name that led here; the first flight has another */
+	POLICY_WHY_NO_NAME,    /* a rule allows the name that led here; the first flight has none */
+	POLICY_WHY_METADATA, /* a name of a metadata service, without a rule about these */
+	POLICY_WHY_REBIND,   /* an answer leads to an address that is not public, without a rule */
+	POLICY_WHY_COUNT
 };
 
 struct policy_verdict {
 	enum policy_action action;
-	uint32_t rule;         /* number of the deciding rule from 0, or POLICY_RULE_... */
-	enum addr_class class; /* of the address that decided */
+	uint32_t rule; /* number of the deciding rule from 0, or POLICY_RULE_... */
+	uint32_t near; /* the rule that nearly allowed, for why NOT_PINNED to NO_NAME; or DEFAULT */
+	enum addr_class class; /* of the address that decided; ADDR_PUBLIC for a name */
+	enum policy_why why;   /* of a denial */
+	uint32_t layer;        /* that decided, from 0 */
 };
 
 /*
@@ -137,8 +166,32 @@ struct policy_verdict {
  * itself and each of the embedded addresses would be allowed too, with ICMPv6 read as ICMP for
  * IPv4. So an embedding can only narrow what the rules allow, never widen it. If all are allowed the
  * verdict is that of the address itself, else that of the first that is not.
+ *
+ * Rules by name:
+ *  - `allow` matches if a pin is among its names, and the claim too if there is one, or if there
+ *    must be one; a name alone opens no address, and an address no name;
+ *  - `deny` matches if the claim is among its names, pinned or not; without a claim, if a pin is.
+ * ICMP and ingress have no claim. Where rules by name could still change the verdict when the claim
+ * is known, the action is POLICY_HOLD, and `rule` is the first of these: connect, give the guest what
+ * the server says, keep what the guest says, and judge again with has_first_flight. A caller that
+ * never looks sets it at once. No verdict of a query with has_first_flight is POLICY_HOLD.
  */
 struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q);
+
+/* Whether a name may be asked outside, by UDP or TCP: the first rule about it, whatever its protocols and
+ * ports; rules of `any` and group host count with protocol and port 53, those of other addresses
+ * never. The names of metadata services are of group metadata in the place of group host. */
+struct policy_verdict policy_judge_name(
+    const struct policy *p, const struct name *name, enum policy_proto proto);
+
+/* Whether an answer for the name may hold the address: one that is public, and so are all that it embeds
+ * (addr_embedded()), or which a rule without ports, about a prefix or a group, allows by TCP or by UDP before
+ * another matches. Nothing opens what policy_judge() never allows. */
+struct policy_verdict policy_judge_answer(
+    const struct policy *p, const struct name *name, const struct ip_addr *addr);
+
+/* The reason as words for a log: "rule", "default", "floor", "not_pinned", ... */
+const char *policy_why_name(enum policy_why why);
 
 /*
  * Telling

@@ -7,6 +7,7 @@
  *	action  = "allow" / "deny"
  *	direction = "egress" / "ingress" / "any"                    ; egress where there is none
  *	target  = "any" / group / "dns" / ipv4 ["/" len] / "[" ipv6 "]" ["/" len] / "[" ipv6 "/" len "]"
+ *	        / name / "domain=" name / "*." name / "suffix=" name
  *	group   = "public" / "private" / "loopback" / "link_local" / "link-local" / "metadata" / "meta"
  *	        / "multicast" / "host"
  *	proto   = "any" / protocol *("+" protocol)
@@ -15,8 +16,9 @@
  *	range   = port ["-" port]
  *
  * `dns` is group host, TCP and UDP, port 53, egress; a protocol (any, tcp, udp) and the port (any, 53)
- * may be given. Blanks are allowed before a rule and nowhere else. Names (`example.com`,
- * `*.example.com`, `domain=`, `suffix=`) are known but refused: rules by name are not supported yet.
+ * may be given. A name stands for itself; without "domain=" it has two labels or more. `*.name` and
+ * `suffix=name` are the name and all below it, at any depth, and have two labels or more. Blanks are
+ * allowed before a rule and nowhere else.
  *
  * Each rule has one canonical text, which reads back as the same rule.
  */
@@ -27,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/name.h"
 #include "policy/addr_class.h"
 #include "policy/policy.h"
 
@@ -46,6 +49,8 @@ enum policy_target {
 	POLICY_TARGET_ANY,    /* every address of both families */
 	POLICY_TARGET_PREFIX, /* the addresses of one family under a prefix */
 	POLICY_TARGET_GROUP,  /* the addresses of a class */
+	POLICY_TARGET_NAME,   /* one name */
+	POLICY_TARGET_SUFFIX, /* a name and all below it */
 };
 
 struct port_range {
@@ -61,6 +66,7 @@ struct policy_rule {
 	uint8_t prefix_len;    /* PREFIX: bits of the 16-byte form, 96 and more for IPv4 */
 	struct ip_addr prefix; /* PREFIX: with no bit set behind prefix_len */
 	enum addr_class group; /* GROUP: a class that has a group of its own */
+	struct name name;      /* NAME, SUFFIX */
 	uint32_t range_count;  /* 0: any port, and protocols without ports */
 	struct port_range ranges[POLICY_PORT_RANGES_MAX];
 };

@@ -5,9 +5,9 @@
  * Refused, each with its own sentence: addresses in forms that programs read differently (short,
  * octal, hexadecimal, single numbers; threats.md N12), prefixes with host bits, IPv6 without
  * brackets, brackets around anything else (N5), zone identifiers (N20), URLs and their parts (N6),
- * names outside of ASCII (N4), wildcards over everything or a top-level domain (N8), and for
- * now all other names too.
+ * names outside of ASCII (N4), wildcards over everything or a top-level domain (N8).
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -17,8 +17,6 @@ enum {
 	TARGET_ANY = -1,
 	TARGET_DNS = -2,
 
-	NAME_MAX_LEN = 253,
-	LABEL_MAX_LEN = 63,
 	PREFIX_TEXT_MAX = 4, /* "/128" */
 };
 
@@ -276,10 +274,10 @@ static int check_label(const struct rule_parse *p, struct span label)
 	if (label.len == 0)
 		return policy_error_set(p->err, rule_column(p, label.at),
 		    "a name has an empty label: write one '.' between labels");
-	if (label.len > LABEL_MAX_LEN)
+	if (label.len > NAME_LABEL_MAX)
 		return policy_error_set(p->err, rule_column(p, label.at),
 		    "label %s of a name has %zu bytes: at most %d are allowed",
-		    span_quote(label, quoted), label.len, LABEL_MAX_LEN);
+		    span_quote(label, quoted), label.len, NAME_LABEL_MAX);
 	if (label.at[0] == '-' || label.at[label.len - 1] == '-')
 		return policy_error_set(p->err, rule_column(p, label.at),
 		    "label %s of a name begins or ends with '-'", span_quote(label, quoted));
@@ -304,9 +302,9 @@ static int check_name(const struct rule_parse *p, struct span name)
 	}
 	if (name.len > 1 && name.at[name.len - 1] == '.')
 		rest.len--;
-	if (rest.len > NAME_MAX_LEN)
+	if (rest.len >= NAME_TEXT_MAX)
 		return policy_error_set(p->err, rule_column(p, name.at),
-		    "a name has %zu bytes: at most %d are allowed", rest.len, NAME_MAX_LEN);
+		    "a name has %zu bytes: at most %d are allowed", rest.len, NAME_TEXT_MAX - 1);
 	if (parse_addr(name, &addr) == 4)
 		return policy_error_set(p->err, rule_column(p, name.at),
 		    "%s is an address and no name: write the address alone",
@@ -325,12 +323,13 @@ static int check_name(const struct rule_parse *p, struct span name)
 	return labels;
 }
 
-/* A right name is refused in the end too. whole: the target as it was written. */
-static int refuse_name(
-    const struct rule_parse *p, struct span whole, struct span name, bool is_suffix)
+/* Sets the rule's target. whole: it as it was written. */
+static int set_name(const struct rule_parse *p, struct span whole, struct span name, bool is_suffix,
+    struct policy_rule *rule)
 {
 	char quoted[QUOTED_MAX];
 	int labels = check_name(p, name);
+	enum name_fault fault;
 
 	if (labels < 0)
 		return labels;
@@ -339,14 +338,14 @@ static int refuse_name(
 		    "%s is a whole top-level domain: name one with two labels or more, as in "
 		    "'*.example.com'",
 		    span_quote(whole, quoted));
-	return policy_error_set(p->err, rule_column(p, whole.at),
-	    "%s is a rule by name: these are not supported yet; write an address, a prefix or a "
-	    "group",
-	    span_quote(whole, quoted));
+	fault = name_read(name.at, name.len, &rule->name, NULL);
+	assert(fault == NAME_OK);
+	rule->target = is_suffix ? POLICY_TARGET_SUFFIX : POLICY_TARGET_NAME;
+	return 0;
 }
 
 /* "domain=name" and "suffix=name". */
-static int parse_key(const struct rule_parse *p, struct span s)
+static int parse_key(const struct rule_parse *p, struct span s, struct policy_rule *rule)
 {
 	size_t len = span_until(s, '=');
 	struct span key = span_cut(s, len);
@@ -366,7 +365,7 @@ static int parse_key(const struct rule_parse *p, struct span s)
 		    word->text);
 	if (word->value == 1 && name.len > 1 && name.at[0] == '.')
 		name = span_from(name, 1);
-	return refuse_name(p, s, name, word->value == 1);
+	return set_name(p, s, name, word->value == 1, rule);
 }
 
 /* Whether tail begins with an IPv6 address that misses its brackets, and how long that is. */
@@ -404,7 +403,8 @@ static int bad_label(const struct rule_parse *p, struct span s)
 		return -EINVAL;
 	return policy_error_set(p->err, rule_column(p, s.at),
 	    "unknown target %s: write any, public, private, host, dns, loopback, link_local, "
-	    "metadata, multicast, an address or a prefix (rules by name are not supported yet)",
+	    "metadata, multicast, an address, a prefix or a name with a '.' in it (domain=NAME for "
+	    "one without)",
 	    span_quote(s, quoted));
 }
 
@@ -415,7 +415,8 @@ size_t rule_target_extent(struct span tail)
 	return close + span_until(span_from(tail, close), ':');
 }
 
-static int parse_unusual(const struct rule_parse *p, struct span tail, struct span s)
+static int parse_unusual(
+    const struct rule_parse *p, struct span tail, struct span s, struct policy_rule *rule)
 {
 	char quoted[QUOTED_MAX];
 	size_t bare = bare_ipv6_len(tail);
@@ -435,7 +436,7 @@ static int parse_unusual(const struct rule_parse *p, struct span tail, struct sp
 	}
 	if (s.len == 0)
 		return policy_error_set(p->err, rule_column(p, s.at),
-		    "no target behind '@': write any, an address, a prefix or a group");
+		    "no target behind '@': write any, an address, a prefix, a group or a name");
 	if (span_starts(span_from(tail, s.len), "://"))
 		return policy_error_set(p->err, rule_column(p, s.at),
 		    "%s is a URL: write the bare host name or address, and the port behind it as "
@@ -446,11 +447,11 @@ static int parse_unusual(const struct rule_parse *p, struct span tail, struct sp
 		    "'*' could mean all addresses or all names: write 'any' for every address, or "
 		    "'*.example.com' for the names of a domain");
 	if (span_until(s, '=') < s.len)
-		return parse_key(p, s);
+		return parse_key(p, s, rule);
 	if (span_starts(s, "*."))
-		return refuse_name(p, s, span_from(s, 2), true);
+		return set_name(p, s, span_from(s, 2), true, rule);
 	if (span_until(s, '.') < s.len)
-		return refuse_name(p, s, s, false);
+		return set_name(p, s, s, false, rule);
 	return bad_label(p, s);
 }
 
@@ -477,5 +478,5 @@ int rule_target_parse(const struct rule_parse *p, struct span tail, struct span 
 	if (!is_name && bare_ipv6_len(tail) == 0 &&
 	    (ends_in_number(s) || (span_until(s, '/') < s.len && s.at[0] != '/')))
 		return parse_ipv4(p, s, rule);
-	return parse_unusual(p, tail, s);
+	return parse_unusual(p, tail, s, rule);
 }

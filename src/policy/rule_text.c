@@ -39,6 +39,28 @@ static void merge_ranges(struct policy_rule *rule)
 	rule->range_count = n + 1;
 }
 
+/* A name in the form that the text of a rule can have. */
+static int check_name(const struct policy_rule *rule, struct policy_error *err)
+{
+	const struct name *name = &rule->name;
+	struct name canonical;
+
+	if (name->len >= NAME_TEXT_MAX ||
+	    name_read(name->text, name->len, &canonical, NULL) != NAME_OK ||
+	    !name_eq(name, &canonical) || name->text[name->len] != '\0' ||
+	    name->labels != canonical.labels)
+		return policy_error_set(err, 0, "a rule has a name that is not in canonical form");
+	for (size_t i = 0; i < name->len; i++)
+		if (name->text[i] == '-' && (i == 0 || name->text[i - 1] == '.' ||
+						i + 1U == name->len || name->text[i + 1] == '.'))
+			return policy_error_set(
+			    err, 0, "a label of the name begins or ends with '-'");
+	if (rule->target == POLICY_TARGET_SUFFIX && name->labels < 2)
+		return policy_error_set(
+		    err, 0, "a whole top-level domain: name one with two labels or more");
+	return 0;
+}
+
 static int check_target(const struct policy_rule *rule, struct policy_error *err)
 {
 	struct ip_addr base;
@@ -59,6 +81,9 @@ static int check_target(const struct policy_rule *rule, struct policy_error *err
 			return policy_error_set(
 			    err, 0, "a rule has a prefix with bits set behind its length");
 		return 0;
+	case POLICY_TARGET_NAME:
+	case POLICY_TARGET_SUFFIX:
+		return check_name(rule, err);
 	}
 	return policy_error_set(err, 0, "a rule has an unknown kind of target");
 }
@@ -106,6 +131,29 @@ static void put_prefix(struct text *t, const struct policy_rule *rule)
 	text_printf(t, is_v4 ? "%s" : "[%s]", ip_addr_format(&rule->prefix, addr));
 	if (rule->prefix_len < 128)
 		text_printf(t, "/%d", rule->prefix_len - (is_v4 ? 96 : 0));
+}
+
+static void put_target(struct text *t, const struct policy_rule *rule)
+{
+	switch (rule->target) {
+	case POLICY_TARGET_ANY:
+		text_str(t, "any");
+		break;
+	case POLICY_TARGET_GROUP:
+		text_str(t, addr_class_name(rule->group));
+		break;
+	case POLICY_TARGET_PREFIX:
+		put_prefix(t, rule);
+		break;
+	case POLICY_TARGET_NAME:
+		text_str(t, rule->name.labels < 2 ? "domain=" : "");
+		text_str(t, rule->name.text);
+		break;
+	case POLICY_TARGET_SUFFIX:
+		text_str(t, "*.");
+		text_str(t, rule->name.text);
+		break;
+	}
 }
 
 static void put_protos(struct text *t, uint8_t protos)
@@ -163,12 +211,7 @@ char *policy_rule_format(const struct policy_rule *rule, char *out, size_t cap)
 		text_str(&t, "dns");
 		return out;
 	}
-	if (rule->target == POLICY_TARGET_ANY)
-		text_str(&t, "any");
-	else if (rule->target == POLICY_TARGET_GROUP)
-		text_str(&t, addr_class_name(rule->group));
-	else
-		put_prefix(&t, rule);
+	put_target(&t, rule);
 	if (rule->protos == POLICY_PROTO_ANY)
 		return out;
 	text_char(&t, ':');

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "policy/name_index.h"
 #include "policy/policy.h"
 #include "policy/range_table.h"
 #include "policy/rule.h"
@@ -71,6 +72,28 @@ struct packed_rule {
 	uint8_t directions;   /* POLICY_DIR_... bits */
 	uint8_t protos;       /* bits 1 << enum policy_proto */
 };
+
+/* The name of a rule that has one is elsewhere: its prefix is an offset, its prefix_len the length. In a
+ * builder the offset is that of the text, in a snapshot that of the record (name_index.h). */
+static inline bool packed_rule_has_name(const struct packed_rule *r)
+{
+	return r->target == POLICY_TARGET_NAME || r->target == POLICY_TARGET_SUFFIX;
+}
+
+static inline uint32_t packed_rule_name(const struct packed_rule *r)
+{
+	uint32_t offset;
+
+	memcpy(&offset, r->prefix.b, sizeof(offset));
+	return offset;
+}
+
+static inline void packed_rule_set_name(struct packed_rule *r, uint32_t offset, uint8_t len)
+{
+	memset(&r->prefix, 0, sizeof(r->prefix));
+	memcpy(r->prefix.b, &offset, sizeof(offset));
+	r->prefix_len = len;
+}
 
 /* The rules of one target: MATCH_NONE, the number of the only rule, or MATCH_IS_MAP and the number of
  * a map. */
@@ -129,6 +152,8 @@ struct policy {
 
 	uint8_t *allows; /* a bit for each rule that allows */
 
+	struct name_index names;                      /* of the rules that have some */
+	uint32_t named[2];                            /* match of all rules by name, by action */
 	uint32_t any;                                 /* match of target `any` */
 	uint32_t groups[ADDR_CLASS_COUNT];            /* matches of the groups */
 	struct range_table places[ADDR_FAMILY_COUNT]; /* class << 28 | node, by address */
@@ -170,6 +195,10 @@ static inline bool range_has(const struct port_range *r, uint16_t port)
 /* The first rule of a match for the query, or RULE_NONE. */
 uint32_t match_find(const struct policy *p, uint32_t match, const struct policy_query *q);
 
+/* Whether a rule is for the direction, protocol and port of the query, its target left aside. */
+bool packed_rule_matches(
+    const struct policy *p, const struct packed_rule *r, const struct policy_query *q);
+
 /* Whether the rules before `rule` in a match leave nothing for it to decide there: the last of those
  * that are needed for it, else RULE_NONE. */
 uint32_t match_covers(const struct policy *p, uint32_t match, uint32_t rule);
@@ -190,10 +219,22 @@ void match_builder_free(struct match_builder *b);
 __attribute__((warn_unused_result)) int match_build(
     struct match_builder *b, const uint32_t *rules, size_t count, uint32_t *ret_match);
 
-/* Completes a policy of which rules, ranges, defaults and nat64 are set. Addresses of group host are
- * borrowed. 0 or -ENOMEM; the caller frees the policy in either case. */
+/* Makes the index of the names; name_text is what the names of the rules are offsets in. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int names_compile(struct policy *p, struct match_builder *b,
+    const struct siphash_key *key, const char *name_text);
+
+/* What policy_compile() borrows. */
+struct compile_input {
+	const struct ip_addr *hosts;   /* addresses of group host */
+	size_t host_count;             /* of them */
+	const char *name_text;         /* what the names of the rules are offsets in */
+	const struct siphash_key *key; /* of the tables of names */
+};
+
+/* Completes a policy of which rules, ranges, defaults and nat64 are set. 0 or -ENOMEM; the caller frees
+ * the policy in either case. */
 __attribute__((warn_unused_result)) int policy_compile(
-    struct policy *p, const struct ip_addr *hosts, size_t host_count);
+    struct policy *p, const struct compile_input *in);
 
 /* The array of size-byte elements with room for need of them, grown if it had less (*cap, which is
  * moved then); or NULL without memory, and the array as it was. */

@@ -79,7 +79,8 @@ static bool naive_rule_matches(
 static struct policy_verdict naive_judge_one(const struct naive *n, struct policy_query q)
 {
 	enum addr_class class = naive_class(n, &q.addr);
-	struct policy_verdict v = {POLICY_DENY, POLICY_RULE_FLOOR, class};
+	struct policy_verdict v = {
+	    .action = POLICY_DENY, .rule = POLICY_RULE_FLOOR, .class = class};
 
 	if (class == ADDR_UNSPECIFIED)
 		return v;
@@ -90,8 +91,10 @@ static struct policy_verdict naive_judge_one(const struct naive *n, struct polic
 		q.proto = POLICY_ICMP4;
 	for (uint32_t i = 0; i < n->rule_count; i++)
 		if (naive_rule_matches(&n->rules[i], &q, class))
-			return (struct policy_verdict){n->rules[i].action, i, class};
-	return (struct policy_verdict){n->defaults[q.direction], POLICY_RULE_DEFAULT, class};
+			return (struct policy_verdict){
+			    .action = n->rules[i].action, .rule = i, .class = class};
+	return (struct policy_verdict){
+	    .action = n->defaults[q.direction], .rule = POLICY_RULE_DEFAULT, .class = class};
 }
 
 static struct policy_verdict naive_judge(const struct naive *n, const struct policy_query *q)
@@ -111,7 +114,8 @@ static struct policy_verdict naive_judge(const struct naive *n, const struct pol
 
 		if (!r || r->target != POLICY_TARGET_PREFIX || r->prefix_len < 48 ||
 		    !addr_embeds_unknown(&r->prefix))
-			return (struct policy_verdict){POLICY_DENY, POLICY_RULE_FLOOR, v.class};
+			return (struct policy_verdict){
+			    .action = POLICY_DENY, .rule = POLICY_RULE_FLOOR, .class = v.class};
 	}
 	for (size_t i = 0; i < count; i++) {
 		struct policy_query inner = *q;

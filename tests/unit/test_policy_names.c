@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rules by name: behaviours.md C1 to C21, D3 to D10; threats.md N7, N9, N17, N22, N23, T1, T2, T5. */
+#include "unit.h"
+
+#include "policy/policy.h"
+#include "policy/rule.h"
+
+enum {
+	PINS_MAX = 4,
+};
+
+/* A policy of a list of rules; public: with that profile behind them. */
+static struct policy *policy_of(const char *rules, const char *profile)
+{
+	struct policy_builder *b = policy_builder_new();
+	struct ip_addr gateway = ip_addr_v4(0x64600001); /* 100.96.0.1 */
+	struct policy_error err = {.text = ""};
+	struct policy *p = NULL;
+
+	assert_non_null(b);
+	if (rules && policy_builder_add_rules(b, rules, &err) < 0)
+		fail_msg("%s: %zu: %s", rules, err.column, err.text);
+	if (profile)
+		assert_int_equal(policy_builder_add_profile(b, profile, &err), 0);
+	assert_int_equal(policy_builder_add_host(b, &gateway), 0);
+	assert_int_equal(policy_builder_compile(b, &p), 0);
+	policy_builder_free(b);
+	return p;
+}
+
+static struct name name_of(const char *text)
+{
+	struct name n;
+
+	if (name_read(text, strlen(text), &n, NULL) != NAME_OK)
+		fail_msg("no name: %s", text);
+	return n;
+}
+
+static struct ip_addr addr_of(const char *text)
+{
+	struct ip_addr a;
+
+	assert_int_equal(ip_addr_parse(text, &a), 0);
+	return a;
+}
+
+/* What a connection is. Pins are separated by blanks. */
+struct conn {
+	const char *rules;
+	const char *profile; /* NULL: none */
+	const char *addr;
+	uint16_t port;         /* 0: 443 */
+	const char *pins;      /* NULL: none */
+	const char *claim;     /* NULL: none */
+	bool has_first_flight; /* a claim sets it too */
+	bool must_claim;
+	enum policy_proto proto;
+	enum policy_direction direction;
+
+	enum policy_action action;
+	enum policy_why why; /* of a denial */
+};
+
+static struct policy_verdict judge_conn(const struct policy *p, const struct conn *c)
+{
+	struct name names[PINS_MAX];
+	const struct name *pins[PINS_MAX];
+	const char *next = c->pins;
+	bool has_port = c->proto == POLICY_TCP || c->proto == POLICY_UDP;
+	struct policy_query q = {.direction = c->direction,
+	    .proto = c->proto,
+	    .has_port = has_port,
+	    .port = c->port ? c->port : 443,
+	    .addr = addr_of(c->addr),
+	    .has_first_flight = c->has_first_flight || c->claim,
+	    .must_claim = c->must_claim};
+	struct name claim;
+
+	while (next && *next) {
+		char text[NAME_TEXT_MAX];
+		size_t len = strcspn(next, " ");
+
+		assert_true(q.pin_count < PINS_MAX);
+		memcpy(text, next, len);
+		text[len] = '\0';
+		names[q.pin_count] = name_of(text);
+		pins[q.pin_count] = &names[q.pin_count];
+		q.pin_count++;
+		next += len + (next[len] == ' ');
+	}
+	q.pins = pins;
+	if (c->claim) {
+		claim = name_of(c->claim);
+		q.claim = &claim;
+	}
+	return policy_judge(p, &q);
+}
+
+static void check_conns(const struct conn *conns, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct conn *c = &conns[i];
+		struct policy *p = policy_of(c->rules, c->profile);
+		struct policy_verdict v = judge_conn(p, c);
+
+		if (v.action != c->action || (v.action == POLICY_DENY && v.why != c->why))
+			fail_msg("line %zu: %s, %s port %u pins %s claim %s: action %d, why %s", i,
+			    c->rules, c->addr, (unsigned int)c->port, c->pins ? c->pins : "-",
+			    c->claim ? c->claim : "-", (int)v.action, policy_why_name(v.why));
+		policy_free(p);
+	}
+}
+
+#define CHECK_CONNS(conns) check_conns(conns, sizeof(conns) / sizeof((conns)[0]))
+
+/* C1, C2, C8, C11; T1 */
+static void a_name_alone_opens_no_address(void **state)
+{
+	static const struct conn conns[] = {
+	    /* Held at the SYN, decided by the first flight. */
+	    {"allow@a.example:tcp:443", NULL, "192.0.2.1", .pins = "a.example",
+		.action = POLICY_HOLD},
+	    {"allow@a.example:tcp:443", NULL, "192.0.2.1", .pins = "a.example",
+		.claim = "a.example", .action = POLICY_ALLOW},
+	    /* Another address: refused at the SYN, and whatever it claims. */
+	    {"allow@a.example:tcp:443", NULL, "192.0.2.2", .action = POLICY_DENY,
+		.why = POLICY_WHY_NOT_PINNED},
+	    {"allow@a.example:tcp:443", NULL, "192.0.2.2", .claim = "a.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
+	    {"allow@a.example:tcp:443", NULL, "192.0.2.2", .pins = "b.example",
+		.claim = "a.example", .action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
+	    {"allow@a.example:tcp:443", NULL, "192.0.2.2", .pins = "b.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_DEFAULT},
+	    /* C11: no deferral for a domain rule that could only deny. */
+	    {"deny@a.example", NULL, "192.0.2.1", .action = POLICY_DENY, .why = POLICY_WHY_DEFAULT},
+	    {"deny@a.example,deny@any,allow@public", NULL, "1.2.3.4", .action = POLICY_DENY},
+	};
+
+	(void)state;
+	CHECK_CONNS(conns);
+}
+
+/* C7, C9; T5 */
+static void the_claim_decides_on_a_shared_address(void **state)
+{
+	static const char both[] = "deny@b.example,allow@a.example";
+	static const struct conn conns[] = {
+	    {both, NULL, "192.0.2.1", .pins = "a.example b.example", .action = POLICY_HOLD},
+	    {both, NULL, "192.0.2.1", .pins = "a.example b.example", .claim = "a.example",
+		.action = POLICY_ALLOW},
+	    {both, NULL, "192.0.2.1", .pins = "a.example b.example", .claim = "b.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_RULE},
+	    {"allow@a.example", NULL, "192.0.2.1", .pins = "a.example", .claim = "b.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_OTHER_NAME},
+	    /* C9: a sibling under the suffix led here. */
+	    {"allow@*.x.example", NULL, "192.0.2.1", .pins = "a.x.example", .claim = "b.x.example",
+		.action = POLICY_ALLOW},
+	    {"allow@*.x.example", NULL, "192.0.2.1", .pins = "a.y.example", .claim = "b.x.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
+	    {"allow@a.x.example", NULL, "192.0.2.1", .pins = "b.x.example", .claim = "a.x.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
+	};
+
+	(void)state;
+	CHECK_CONNS(conns);
+}
+
+/* C3, C4, C12, C13, C14; N23: a broad allow before a deny by name wins, by the documented order. */
+static void a_denied_name_needs_no_pin(void **state)
+{
+	static const struct conn conns[] = {
+	    {"deny@x.example", "public", "1.2.3.4", .action = POLICY_HOLD},
+	    {"deny@x.example", "public", "1.2.3.4", .claim = "x.example", .action = POLICY_DENY,
+		.why = POLICY_WHY_RULE},
+	    {"deny@x.example", "public", "1.2.3.4", .claim = "y.example", .action = POLICY_ALLOW},
+	    {"deny@x.example", "public", "1.2.3.4", .has_first_flight = true,
+		.action = POLICY_ALLOW},
+	    {"deny@x.example", "public", "1.2.3.4", .pins = "x.example", .has_first_flight = true,
+		.action = POLICY_DENY, .why = POLICY_WHY_RULE},
+	    {"deny@x.example,allow@192.0.2.0/24", NULL, "192.0.2.1", .action = POLICY_HOLD},
+	    {"allow@192.0.2.0/24,deny@x.example", NULL, "192.0.2.1", .action = POLICY_ALLOW},
+	    {"allow@192.0.2.0/24,deny@x.example", NULL, "192.0.2.1", .claim = "x.example",
+		.action = POLICY_ALLOW},
+	    {"deny@x.example:tcp:443", "public", "1.2.3.4", .port = 80, .action = POLICY_ALLOW},
+	    {"allow@x.example:tcp:443", NULL, "192.0.2.1", .port = 80, .pins = "x.example",
+		.action = POLICY_DENY, .why = POLICY_WHY_DEFAULT},
+	};
+
+	(void)state;
+	CHECK_CONNS(conns);
+}
+
+/* C5; N7, N9 */
+static void a_suffix_is_its_apex_and_all_below(void **state)
+{
+	static const char *const in[] = {"x.example", "a.x.example", "b.a.x.example"};
+	static const char *const out[] = {
+	    "evilx.example", "example", "x.example.org", "a.x.example.org", "y.example"};
+	struct policy *suffix = policy_of("allow@*.x.example", NULL);
+	struct policy *exact = policy_of("allow@x.example", NULL);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]); i++) {
+		struct name n = name_of(in[i]);
+
+		assert_int_equal(policy_judge_name(suffix, &n, POLICY_UDP).action, POLICY_ALLOW);
+		assert_int_equal(policy_judge_name(exact, &n, POLICY_UDP).action,
+		    i == 0 ? POLICY_ALLOW : POLICY_DENY);
+	}
+	for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++) {
+		struct name n = name_of(out[i]);
+
+		assert_int_equal(policy_judge_name(suffix, &n, POLICY_UDP).action, POLICY_DENY);
+		assert_int_equal(policy_judge_name(exact, &n, POLICY_UDP).action, POLICY_DENY);
+	}
+	policy_free(suffix);
+	policy_free(exact);
+}
+
+/* C17 */
+static void case_and_a_trailing_dot_change_nothing(void **state)
+{
+	static const struct conn conns[] = {
+	    {"allow@A.Example.", NULL, "192.0.2.1", .pins = "a.EXAMPLE", .claim = "a.example.",
+		.action = POLICY_ALLOW},
+	    {"deny@*.Example.org.", "public", "1.2.3.4", .claim = "X.example.ORG.",
+		.action = POLICY_DENY},
+	};
+
+	(void)state;
+	CHECK_CONNS(conns);
+}
+
+/* C20, C21 */
+static void without_first_flight_pins_decide(void **state)
+{
+	static const struct conn conns[] = {
+	    {"allow@a.example", NULL, "192.0.2.1", .proto = POLICY_UDP, .pins = "a.example",
+		.has_first_flight = true, .action = POLICY_ALLOW},
+	    {"allow@a.example", NULL, "192.0.2.2", .proto = POLICY_UDP, .has_first_flight = true,
+		.action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
+	    {"allow@a.example", NULL, "192.0.2.1", .proto = POLICY_ICMP4, .pins = "a.example",
+		.action = POLICY_ALLOW},
+	    {"allow@a.example", NULL, "::ffff:192.0.2.1", .pins = "a.example",
+		.has_first_flight = true, .action = POLICY_ALLOW},
+	    /* A server that speaks first, SSH: no claim, and none needed. */
+	    {"allow@a.example", NULL, "192.0.2.1", .port = 22, .pins = "a.example",
+		.has_first_flight = true, .action = POLICY_ALLOW},
+	    /* Ingress has no claim. */
+	    {"deny:ingress@a.example", NULL, "192.0.2.1", .pins = "a.example",
+		.direction = POLICY_INGRESS, .action = POLICY_DENY},
+	    {"deny:ingress@a.example", NULL, "192.0.2.2", .direction = POLICY_INGRESS,
+		.action = POLICY_ALLOW},
+	};
+
+	(void)state;
+	CHECK_CONNS(conns);
+}
+
+/* T2 */
+static void tls_without_a_name_needs_a_rule_by_address(void **state)
+{
+	static const struct conn conns[] = {
+	    {"allow@a.example", NULL, "192.0.2.1", .pins = "a.example", .has_first_flight = true,
+		.must_claim = true, .action = POLICY_DENY, .why = POLICY_WHY_NO_NAME},
+	    {"allow@a.example,allow@192.0.2.1", NULL, "192.0.2.1", .pins = "a.example",
+		.has_first_flight = true, .must_claim = true, .action = POLICY_ALLOW},
+	    {"deny@a.example", "public", "1.2.3.4", .pins = "a.example", .has_first_flight = true,
+		.must_claim = true, .action = POLICY_DENY},
+	};
+
+	(void)state;
+	CHECK_CONNS(conns);
+}
+
+static bool may_ask(const char *rules, const char *profile, const char *name)
+{
+	struct policy *p = policy_of(rules, profile);
+	struct name n = name_of(name);
+	struct policy_verdict v = policy_judge_name(p, &n, POLICY_UDP);
+
+	policy_free(p);
+	assert_int_not_equal(v.action, POLICY_HOLD);
+	return v.action == POLICY_ALLOW;
+}
+
+/* D4, D5, D6, C2, C3 (1.8.14) */
+static void names_are_judged_before_they_are_asked(void **state)
+{
+	(void)state;
+	assert_true(may_ask(NULL, "public", "a.example"));
+	assert_false(may_ask(NULL, "none", "a.example"));
+	assert_true(may_ask("allow@dns", NULL, "a.example"));
+	assert_true(may_ask("allow@host", NULL, "a.example"));
+	assert_true(may_ask("allow@any:udp:53", NULL, "a.example"));
+	assert_false(may_ask("allow@any:udp:443", NULL, "a.example"));
+	assert_false(may_ask("allow@any:tcp", NULL, "a.example"));
+	assert_false(may_ask("allow@0.0.0.0/0,allow@public", NULL, "a.example"));
+	assert_true(may_ask("allow@a.example:tcp:443", NULL, "a.example"));
+	assert_false(may_ask("allow@a.example:tcp:443", NULL, "b.example"));
+	assert_false(may_ask("deny@a.example:tcp:443", "public", "a.example"));
+	assert_true(may_ask("allow:any@a.example", NULL, "a.example"));
+	assert_false(may_ask("deny:any@a.example", "public", "a.example"));
+	assert_true(may_ask("deny:ingress@a.example", "public", "a.example"));
+	assert_false(may_ask("deny@*.example.org,allow@a.example.org", NULL, "a.example.org"));
+	assert_true(may_ask("allow@a.example.org,deny@*.example.org", NULL, "a.example.org"));
+	assert_false(may_ask("allow@a.example.org,deny@*.example.org", "public", "example.org"));
+}
+
+/* N17 */
+static void metadata_has_names_too(void **state)
+{
+	(void)state;
+	assert_false(may_ask(NULL, "public", "metadata.google.internal"));
+	assert_false(may_ask("allow@dns", NULL, "METADATA.google.internal."));
+	assert_false(may_ask(NULL, "public,private,host", "instance-data.ec2.internal"));
+	assert_true(may_ask("allow@meta", "public", "metadata.google.internal"));
+	assert_true(may_ask("allow@metadata.google.internal", NULL, "metadata.google.internal"));
+	assert_true(may_ask(NULL, "all", "metadata.google.internal"));
+	assert_false(may_ask("deny@meta", "all", "metadata.google.internal"));
+	assert_true(may_ask("deny@meta", "all", "google.internal"));
+}
+
+static bool may_answer(const char *rules, const char *profile, const char *addr)
+{
+	struct policy *p = policy_of(rules, profile);
+	struct name n = name_of("a.example");
+	struct ip_addr a = addr_of(addr);
+	struct policy_verdict v = policy_judge_answer(p, &n, &a);
+
+	policy_free(p);
+	return v.action == POLICY_ALLOW;
+}
+
+/* D7 to D10 (1.8.17, 1.8.18); N22 */
+static void answers_lead_to_public_addresses_or_to_named_ones(void **state)
+{
+	static const char *const never[] = {"0.0.0.0", "::", "127.0.0.1", "::1", "224.0.0.1",
+	    "ff02::1", "255.255.255.255", "64:ff9b:1::a00:1", "::ffff:127.0.0.1"};
+	static const char *const refused[] = {"10.0.0.1", "::ffff:10.0.0.1", "192.168.1.1",
+	    "100.64.0.1", "169.254.169.254", "169.254.1.1", "192.0.0.8", "192.0.2.1", "198.18.0.1",
+	    "240.0.0.1", "fd00::1", "fe80::1", "fec0::1", "2001:db8::1", "3fff::1", "100::1",
+	    "64:ff9b::10.0.0.1", "2002:a00:1::1", "100.96.0.1"};
+
+	(void)state;
+	assert_true(may_answer(NULL, "public", "1.2.3.4"));
+	assert_true(may_answer(NULL, "none", "2606:4700::1111"));
+	assert_true(may_answer(NULL, "public", "64:ff9b::1.2.3.4"));
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		assert_false(may_answer(NULL, "public", refused[i]));
+		assert_false(may_answer(NULL, "all", refused[i]));
+		assert_false(may_answer("allow@any", NULL, refused[i]));
+		assert_false(may_answer("allow@a.example", NULL, refused[i]));
+	}
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+		assert_false(may_answer("allow@0.0.0.0/0,allow@[::]/0", "all", never[i]));
+	assert_true(may_answer(NULL, "private", "10.0.0.1"));
+	assert_true(may_answer(NULL, "private", "64:ff9b::10.0.0.1"));
+	assert_true(may_answer("allow@10.0.0.0/8", NULL, "10.0.0.1"));
+	assert_true(may_answer("allow@10.0.0.0/8:udp", NULL, "10.0.0.1"));
+	assert_true(may_answer("allow@0.0.0.0/0", NULL, "192.168.1.1"));
+	assert_false(may_answer("allow@10.0.0.0/8:tcp:443", NULL, "10.0.0.1"));
+	assert_false(may_answer("allow@10.0.0.0/8:icmp", NULL, "10.0.0.1"));
+	assert_false(may_answer("allow:ingress@10.0.0.0/8", NULL, "10.0.0.1"));
+	assert_false(may_answer("deny@10.0.0.0/8", "private", "10.0.0.1")); /* D10 */
+	assert_true(may_answer("deny@10.0.0.0/8:tcp:443", "private", "10.0.0.1"));
+	assert_false(may_answer("allow@any,allow@10.0.0.0/8", NULL, "10.0.0.1"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_name_alone_opens_no_address),
+	    cmocka_unit_test(the_claim_decides_on_a_shared_address),
+	    cmocka_unit_test(a_denied_name_needs_no_pin),
+	    cmocka_unit_test(a_suffix_is_its_apex_and_all_below),
+	    cmocka_unit_test(case_and_a_trailing_dot_change_nothing),
+	    cmocka_unit_test(without_first_flight_pins_decide),
+	    cmocka_unit_test(tls_without_a_name_needs_a_rule_by_address),
+	    cmocka_unit_test(names_are_judged_before_they_are_asked),
+	    cmocka_unit_test(metadata_has_names_too),
+	    cmocka_unit_test(answers_lead_to_public_addresses_or_to_named_ones),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
