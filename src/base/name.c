@@ -43,6 +43,8 @@ enum name_fault name_read(const char *text, size_t len, struct name *ret_name, s
 	if (len == 0)
 		return fault_at(NAME_EMPTY, 0, ret_at);
 	for (size_t i = 0; i <= len; i++) {
+		char c = i < len ? canonical(text[i]) : '.';
+
 		if (i == len || text[i] == '.') {
 			if (i == label)
 				return fault_at(NAME_EMPTY, i, ret_at);
@@ -50,14 +52,15 @@ enum name_fault name_read(const char *text, size_t len, struct name *ret_name, s
 			if (i == len)
 				break;
 			label = i + 1;
-		} else if (canonical(text[i]) == '\0') {
+			c = '.';
+		} else if (c == '\0') {
 			return fault_at(NAME_FOREIGN, i, ret_at);
 		} else if (i - label >= NAME_LABEL_MAX) {
 			return fault_at(NAME_LONG, label, ret_at);
 		}
 		if (i >= NAME_TEXT_MAX - 1)
 			return fault_at(NAME_LONG, 0, ret_at);
-		n.text[i] = text[i] == '.' ? '.' : canonical(text[i]);
+		n.text[i] = c;
 	}
 	if (is_number(n.text + label, len - label))
 		return fault_at(NAME_NUMBER, label, ret_at);

@@ -279,8 +279,9 @@ static int turn(struct loop *l, void (*on_idle)(void *ctx), void *ctx)
 		if (!has_more && on_idle)
 			on_idle(ctx);
 		n = pause_frames(l);
-		if (n == 0)
-			n = wait_events(l->host, events, l->engine, has_more);
+		if (n < 0)
+			return n;
+		n = wait_events(l->host, events, l->engine, has_more);
 		if (n < 0)
 			return n;
 		has_more = pass(l, events, n);

@@ -8,7 +8,7 @@
 
 static enum name_fault read_bytes(const char *bytes, size_t len, struct name *n, size_t *at)
 {
-	char *copy = exact_copy(bytes, len);
+	char *copy = (char *)exact_copy(bytes, len);
 	enum name_fault fault = name_read(copy, len, n, at);
 
 	free(copy);
@@ -48,9 +48,7 @@ static void case_and_one_trailing_dot_do_not_count_N2_N3_C17(void **state)
 static void bytes_that_names_do_not_have_are_refused_N1_N4_N5_N6_N20(void **state)
 {
 	static const char *const bad[] = {"user@a.com", "a.com#", "a.com?", "a%23.com", "a\\b.com",
-	    "a.com:80", "[a.com]", "a.com/x", "a b.com", "caf\xc3\xa9.com",
-	    "a\xe3\x80\x82"
-	    "com",
+	    "a.com:80", "[a.com]", "a.com/x", "a b.com", "caf\xc3\xa9.com", "a\343\200\202com",
 	    "\xe2\x84\xaa.com", "*.a.com", "fe80::1%eth0", "a,b.com"};
 	struct name n;
 	size_t at;
