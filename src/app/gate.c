@@ -337,6 +337,16 @@ static const char *type_name(int type)
 	}
 }
 
+/* Whether a Unix socket has a name that others can send to. */
+static bool is_bound(int fd)
+{
+	struct sockaddr_storage own;
+	socklen_t len = sizeof(own);
+
+	return getsockname(fd, (struct sockaddr *)(void *)&own, &len) == 0 &&
+	       len > sizeof(own.ss_family);
+}
+
 static int adopt(struct gate *g, int fd)
 {
 	struct sockaddr_storage peer;
@@ -350,6 +360,8 @@ static int adopt(struct gate *g, int fd)
 		return complain("descriptor %d is not open", fd);
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
 		type = -1;
+	else if (unix_socket_type(fd) < 0)
+		return complain("descriptor %d is no Unix socket, but one of another family", fd);
 	if (type != g->type)
 		return complain("descriptor %d is %s, and that kind of port needs %s", fd,
 		    type_name(type), type_name(g->type));
@@ -364,6 +376,8 @@ static int adopt(struct gate *g, int fd)
 		return give(g, fd);
 	if (type != SOCK_DGRAM)
 		return complain("descriptor %d is neither connected nor listening", fd);
+	if (!is_bound(fd))
+		return complain("descriptor %d is neither connected nor bound", fd);
 	g->listener = fd;
 	return 0;
 }

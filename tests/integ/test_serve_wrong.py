@@ -113,6 +113,15 @@ class Wrong(ServeCase):
                          parts=["is a datagram socket", "needs a stream socket"])
             self.refused("--port", f"stream:fd:{c.fileno()}", pass_fds=[c.fileno()],
                          parts=["neither connected nor listening"])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            self.refused("--port", f"dgram:fd:{s.fileno()}", pass_fds=[s.fileno()],
+                         parts=["neither connected nor bound"])
+        # A listener of TCP would let in whoever reaches it, and a netlink socket is connected to the kernel.
+        with socket.socket() as s, socket.socket(type=socket.SOCK_DGRAM) as t, socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM) as u:
+            s.bind(("127.0.0.1", 0))
+            s.listen()
+            for kind, other in (("stream", s), ("vhost-user", s), ("dgram", t), ("dgram", u)):
+                self.refused("--port", f"{kind}:fd:{other.fileno()}", pass_fds=[other.fileno()], parts=["is no Unix socket"])
 
     def test_a_guest_that_speaks_something_else(self):
         serve = self.serve(f"stream:{self.path()}")
