@@ -61,16 +61,22 @@ static bool is_kept(const struct confinement *c, int fd)
 	return false;
 }
 
-/* Closes everything above standard error but what is kept; standard input and output become
- * /dev/null. */
-static int close_others(const struct confinement *c)
+/* Standard input and output become /dev/null. */
+static int leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		return complain("/dev/null cannot be opened: %s", strerror(errno));
+	return 0; /* the descriptor is closed with the others */
+}
+
+/* Closes everything above standard error but what is kept. */
+static int close_others(const struct confinement *c)
+{
 	int last = STDERR_FILENO;
 	unsigned int from = STDERR_FILENO + 1;
 
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
-		return -1;
 	for (int i = 0; i < CONFINE_FDS_MAX; i++)
 		last = c->fds[i] > last ? c->fds[i] : last;
 	for (unsigned int fd = from; fd <= (unsigned int)last; fd++) {
@@ -129,7 +135,9 @@ static int leave_system(void)
 	if (unshare(is_nobody ? spaces : spaces | CLONE_NEWUSER) < 0)
 		return complain("the engine's namespaces cannot be made: %s", strerror(errno));
 	if (empty_root() < 0)
-		return complain("the engine's root cannot be emptied: %s", strerror(errno));
+		return complain(
+		    "the engine's root cannot be emptied, for which /proc is needed: %s",
+		    strerror(errno));
 	if ((!is_nobody && set_secure_bits() < 0) || caps_limit(0, 0) < 0)
 		return complain("the engine's rights cannot be dropped: %s", strerror(errno));
 	return 0;
@@ -145,6 +153,8 @@ static int tie_to_parent(pid_t parent)
 
 int confine_engine(const struct confinement *c)
 {
+	if (leave_terminal() < 0)
+		return -1;
 	if (setsid() < 0 || set_limits() < 0 || close_others(c) < 0)
 		return complain("the engine cannot be set apart: %s", strerror(errno));
 	if (leave_system() < 0 || tie_to_parent(c->parent) < 0)

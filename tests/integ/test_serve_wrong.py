@@ -8,7 +8,7 @@ import subprocess
 
 import harness
 import networld
-from serveworld import ServeCase
+from serveworld import Process, ServeCase
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -144,6 +144,32 @@ class Wrong(ServeCase):
             s.send(b"VFKT")
         serve.wait_for_message("from a socket without a name")
         self.assertEqual(serve.stop(), 0)
+
+    def test_a_machine_with_nothing_in_it(self):
+        """A read-only root, no /dev, no /proc, no /run, no /etc/resolv.conf: what is missing is named, the rest is not missed."""
+        if harness.is_sanitized():
+            self.skipTest("a sanitizer needs /proc")
+        place = self.path("empty")
+        libraries = set(re.findall(r"(/\S+) \(", harness.run(["ldd", harness.sluice]).stdout))
+        script = f"""
+            mkdir -p {place}; mount -t tmpfs none {place}; cd {place}; mkdir dev proc var; touch dev/null
+            for file in {harness.sluice} {" ".join(sorted(libraries))}; do
+                mkdir -p .$(dirname $file); cp $file .$file
+            done
+            mount -t tmpfs none var"""
+        serve = f"chroot . {harness.sluice} serve --port stream:/var/s {' '.join(harness.WITH_ADDRESSES)}"
+
+        def run(prepare):
+            return harness.run(["unshare", "-m", "sh", "-euc", f"{script}; {prepare}; mount -o remount,bind,ro .; {serve}"])
+        self.assert_message(run("rm dev/null"), "/dev/null cannot be opened", "No such file")
+        self.assert_message(run("mount --bind /dev/null dev/null; rmdir proc"), "/proc", "No such file")
+        started = Process(["unshare", "-m", "sh", "-euc",
+                           f"{script}; mount --bind /dev/null dev/null; mount -o remount,bind,ro .; exec {serve} --verbose"],
+                          self.new_log("serve"), self.world.host)
+        self.addCleanup(started.close)
+        started.wait_for_message("sluice: ready")
+        started.process.terminate()
+        self.assertEqual(started.wait(), 0, started.messages())
 
     def test_help_and_man_page(self):
         done = harness.run([harness.sluice, "serve", "--help"])
