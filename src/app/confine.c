@@ -33,6 +33,7 @@
 #include "app/caps.h"
 #include "app/complain.h"
 #include "app/confine_calls.h"
+#include "app/sandbox.h"
 
 enum {
 	NOBODY = 65534,
@@ -104,6 +105,14 @@ static int empty_root(void)
 	return umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ? -1 : 0;
 }
 
+static int complain_about_root(void)
+{
+	if (errno == ENOENT)
+		return complain("the engine's root cannot be emptied: there is no /proc");
+	return complain("the engine's root cannot be emptied: %s; %s", strerror(errno),
+	    sandbox_denial_remedy());
+}
+
 /* Fails in a user namespace where nobody has no number (EINVAL) or groups are fixed (EPERM). */
 static int become_nobody(void)
 {
@@ -133,11 +142,9 @@ static int leave_system(void)
 	bool is_nobody = is_admin && set_secure_bits() == 0 && become_nobody() == 0;
 
 	if (unshare(is_nobody ? spaces : spaces | CLONE_NEWUSER) < 0)
-		return complain("the engine's namespaces cannot be made: %s", strerror(errno));
+		return sandbox_complain(errno);
 	if (empty_root() < 0)
-		return complain(
-		    "the engine's root cannot be emptied, for which /proc is needed: %s",
-		    strerror(errno));
+		return complain_about_root();
 	if ((!is_nobody && set_secure_bits() < 0) || caps_limit(0, 0) < 0)
 		return complain("the engine's rights cannot be dropped: %s", strerror(errno));
 	return 0;

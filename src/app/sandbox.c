@@ -12,10 +12,22 @@
 
 #include "app/complain.h"
 #include "app/files.h"
+#include "base/text.h"
+
+enum {
+	PATH_LEN = 64,
+};
 
 /* The kernel says "not permitted", or "no space", for many reasons: the settings tell which. */
-static int complain_about_clone(int error)
+int sandbox_complain(int error)
 {
+	static const struct {
+		const char *file; /* of /proc/sys/user: max_..._namespaces */
+		const char *name;
+	} kinds[] = {
+	    {"net", "network"}, {"mnt", "mount"}, {"pid", "PID"}, {"ipc", "IPC"}, {"uts", "UTS"}};
+	char path[PATH_LEN];
+
 	if (file_read_long("/proc/sys/user/max_user_namespaces", 1) == 0)
 		return complain("user namespaces are switched off (user.max_user_namespaces is 0); "
 				"allow them: sysctl user.max_user_namespaces=15000");
@@ -23,16 +35,15 @@ static int complain_about_clone(int error)
 		return complain(
 		    "user namespaces are for root only (kernel.unprivileged_userns_clone is "
 		    "0); allow them: sysctl kernel.unprivileged_userns_clone=1");
-	if (file_read_long("/proc/sys/user/max_net_namespaces", 1) == 0)
-		return complain(
-		    "network namespaces are switched off (user.max_net_namespaces is 0); "
-		    "allow them: sysctl user.max_net_namespaces=15000");
-	if (file_read_long("/proc/sys/user/max_mnt_namespaces", 1) == 0)
-		return complain("mount namespaces are switched off (user.max_mnt_namespaces is 0); "
-				"allow them: sysctl user.max_mnt_namespaces=15000");
-	if (file_read_long("/proc/sys/user/max_pid_namespaces", 1) == 0)
-		return complain("PID namespaces are switched off (user.max_pid_namespaces is 0); "
-				"allow them: sysctl user.max_pid_namespaces=15000");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct text t = text_init(path, sizeof(path));
+
+		text_printf(&t, "/proc/sys/user/max_%s_namespaces", kinds[i].file);
+		if (file_read_long(path, 1) == 0)
+			return complain("%s namespaces are switched off (user.max_%s_namespaces is "
+					"0); allow them: sysctl user.max_%s_namespaces=15000",
+			    kinds[i].name, kinds[i].file, kinds[i].file);
+	}
 	switch (error) {
 	case ENOSPC:
 	case EUSERS:
@@ -64,7 +75,7 @@ pid_t sandbox_clone(void)
 	 * intermediate state. */
 	pid_t pid = (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
 
-	return pid < 0 ? complain_about_clone(errno) : pid;
+	return pid < 0 ? sandbox_complain(errno) : pid;
 }
 
 const char *sandbox_denial_remedy(void)

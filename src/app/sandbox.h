@@ -10,6 +10,9 @@
  * or -1 with one sentence printed. */
 __attribute__((warn_unused_result)) pid_t sandbox_clone(void);
 
+/* Says why namespaces cannot be made, by the error of the kernel (errno) and by its settings, and what to do. -1. */
+int sandbox_complain(int error);
+
 /* What to do when a process in new namespaces may not do what it has a capability for: the end of a
  * sentence, behind a semicolon. errno is kept. */
 const char *sandbox_denial_remedy(void);

@@ -145,10 +145,22 @@ class Wrong(ServeCase):
         serve.wait_for_message("from a socket without a name")
         self.assertEqual(serve.stop(), 0)
 
+    def test_namespaces_that_cannot_be_made(self):
+        """The engine's process is confined in some, which takes a user namespace if one is not root."""
+        for kind, name in (("user", "user"), ("mnt", "mount"), ("ipc", "IPC"), ("uts", "UTS")):
+            with self.subTest(kind):
+                script = (f"echo 0 > /proc/sys/user/max_{kind}_namespaces; "
+                          f"exec {harness.sluice} serve --port stream:{self.path()}")
+                done = harness.run(["unshare", "-Ur", "sh", "-euc", script])
+                self.assert_message(done, f"{name} namespaces are switched off", f"sysctl user.max_{kind}_namespaces=")
+                self.assertFalse(os.path.exists(self.path()))
+
     def test_a_machine_with_nothing_in_it(self):
         """A read-only root, no /dev, no /proc, no /run, no /etc/resolv.conf: what is missing is named, the rest is not missed."""
         if harness.is_sanitized():
             self.skipTest("a sanitizer needs /proc")
+        if not harness.is_root():
+            self.skipTest("users have no namespaces in a chroot")
         place = self.path("empty")
         libraries = set(re.findall(r"(/\S+) \(", harness.run(["ldd", harness.sluice]).stdout))
         script = f"""
@@ -162,7 +174,7 @@ class Wrong(ServeCase):
         def run(prepare):
             return harness.run(["unshare", "-m", "sh", "-euc", f"{script}; {prepare}; mount -o remount,bind,ro .; {serve}"])
         self.assert_message(run("rm dev/null"), "/dev/null cannot be opened", "No such file")
-        self.assert_message(run("mount --bind /dev/null dev/null; rmdir proc"), "/proc", "No such file")
+        self.assert_message(run("mount --bind /dev/null dev/null; rmdir proc"), "there is no /proc")
         started = Process(["unshare", "-m", "sh", "-euc",
                            f"{script}; mount --bind /dev/null dev/null; mount -o remount,bind,ro .; exec {serve} --verbose"],
                           self.new_log("serve"), self.world.host)
