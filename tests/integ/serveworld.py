@@ -140,6 +140,18 @@ class ServeCase(networld.Case):
         self.configure(guest)
         return guest, pump
 
+    def start_frontend(self, *options):
+        """A guest behind virtqueues, with a link and addresses."""
+        guest = self.new_guest()
+        argv = [os.environ["SLUICE_TEST_FRONTEND"], *map(str, options), self.path()]
+        frontend = Process(argv, self.new_log("frontend"), guest)
+        self.addCleanup(frontend.close)
+        self.assertEqual(frontend.hear(), "ready", frontend.messages())
+        self.configure(guest)
+        # A virtio-net device stops its queue when it is full; a TAP drops, unless its queue holds a whole window.
+        guest.ip("link set eth0 txqueuelen 10000")
+        return guest, frontend
+
     def start_in(self, guest, function, *args, uses=()):
         log = self.new_log("function")
         with open(log, "wb") as stderr, guest.entered():

@@ -13,7 +13,7 @@ import threading
 
 import networld
 from networld import SERVER_V4, SERVER_V6, connected, digest, hear, pattern, read_all, say, sha
-from serveworld import Process, ServeCase
+from serveworld import ServeCase
 
 BOTH = (SERVER_V4, SERVER_V6)
 SIZE = 8 << 20
@@ -33,17 +33,6 @@ def without(*bits):
 class VhostCase(ServeCase):
     def start_serve(self, *options, **more):
         return self.serve(f"vhost-user:{self.path()}", *options, **more)
-
-    def start_frontend(self, *options):
-        guest = self.new_guest()
-        argv = [os.environ["SLUICE_TEST_FRONTEND"], *map(str, options), self.path()]
-        frontend = Process(argv, self.new_log("frontend"), guest)
-        self.addCleanup(frontend.close)
-        self.assertEqual(frontend.hear(), "ready", frontend.messages())
-        self.configure(guest)
-        # A virtio-net device stops its queue when it is full; a TAP drops, unless its queue holds a whole window.
-        guest.ip("link set eth0 txqueuelen 10000")
-        return guest, frontend
 
     @staticmethod
     def ask(frontend, line):
