@@ -43,7 +43,10 @@ enum name_fault name_read(const char *text, size_t len, struct name *ret_name, s
 	if (len == 0)
 		return fault_at(NAME_EMPTY, 0, ret_at);
 	for (size_t i = 0; i <= len; i++) {
-		char c = i < len ? canonical(text[i]) : '.';
+		char c = '.';
+
+		if (i < len)
+			c = canonical(text[i]);
 
 		if (i == len || text[i] == '.') {
 			if (i == label)
