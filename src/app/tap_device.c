@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/nsfs.h>
 #include <net/if.h>
@@ -267,6 +268,24 @@ int tap_device_attach(const char *name, const char *netns, uint16_t mtu, struct 
 
 /* ---- by descriptor ---- */
 
+/* Whether packet information stands before each frame. TUNGETIFF tells by IFF_NO_PI, but also says by that very
+ * bit that there is no filter (IFF_NOFILTER); so there is one while it is asked. A filter of the owner's, which is
+ * longer, is left alone. */
+static bool has_packet_information(int fd)
+{
+	struct sock_filter all = {.code = BPF_RET | BPF_K, .k = UINT32_MAX};
+	struct sock_fprog owners = {.len = 0};
+	struct sock_fprog ours = {.len = 1, .filter = &all};
+	struct ifreq request = {.ifr_flags = 0};
+	bool is_ours = ioctl(fd, TUNGETFILTER, &owners) == 0 && owners.len <= 1 &&
+		       ioctl(fd, TUNATTACHFILTER, &ours) == 0;
+	bool result = ioctl(fd, TUNGETIFF, &request) == 0 && (request.ifr_flags & IFF_NO_PI) == 0;
+
+	if (is_ours && ioctl(fd, TUNDETACHFILTER, NULL) < 0)
+		note("the filter of descriptor %d cannot be taken off: %s", fd, strerror(errno));
+	return result;
+}
+
 int tap_device_adopt(int fd, struct tap_device *ret_tap)
 {
 	struct tap_device t = {.fd = fd};
@@ -277,7 +296,7 @@ int tap_device_adopt(int fd, struct tap_device *ret_tap)
 		return complain("descriptor %d is not open", fd);
 	if (ioctl(fd, TUNGETIFF, &request) < 0 || (request.ifr_flags & IFF_TAP) == 0)
 		return complain("descriptor %d is no TAP", fd);
-	if ((request.ifr_flags & IFF_NO_PI) == 0)
+	if (has_packet_information(fd))
 		return complain("the TAP of descriptor %d has packet information in front of its "
 				"frames; attach to it with IFF_NO_PI",
 		    fd);

@@ -134,6 +134,21 @@ class Descriptors(TapCase):
     def test_with_headers(self):
         self.check(IFF_VNET_HDR)
 
+    def test_without_headers(self):
+        """Nothing is offloaded then."""
+        self.check(0)
+
+    def test_with_packet_information(self):
+        """Four bytes before each frame. (TUNGETIFF says that there are none, whether they are there or not.)"""
+        guest = self.new_guest()
+        with guest.entered():
+            fd = os.open("/dev/net/tun", os.O_RDWR)
+            fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", b"eth0", IFF_TAP))
+        self.addCleanup(os.close, fd)
+        for _ in range(2):
+            done = harness.run([harness.sluice, "serve", "--port", f"tap:fd:{fd}"], pass_fds=[fd])
+            self.assert_message(done, "has packet information", "IFF_NO_PI")
+
     def test_with_several_queues(self):
         self.check(IFF_VNET_HDR | IFF_MULTI_QUEUE)
 
