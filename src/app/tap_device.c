@@ -10,9 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <string.h>
@@ -35,6 +37,8 @@
 
 enum {
 	KEPT_FLAGS = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
+
+	LINK_MESSAGE_MAX = 16384,
 };
 
 static int complain_about_tun(void)
@@ -116,7 +120,66 @@ static int complain_about_attaching(const char *name, bool was_there)
 	}
 }
 
-/* One that was made for several queues is only had as such. */
+/* The attribute of this type between two addresses, or NULL. */
+static const struct nlattr *find_attribute(const void *from, const void *end, uint16_t type)
+{
+	const struct nlattr *a = from;
+
+	while (mnl_attr_ok(a, (int)((const char *)end - (const char *)a))) {
+		if (mnl_attr_get_type(a) == type)
+			return a;
+		a = mnl_attr_next(a);
+	}
+	return NULL;
+}
+
+static const struct nlattr *find_nested(const struct nlattr *in, uint16_t type)
+{
+	const char *from;
+
+	if (in == NULL)
+		return NULL;
+	from = mnl_attr_get_payload(in);
+	return find_attribute(from, from + mnl_attr_get_payload_len(in), type);
+}
+
+/* Queues that are attached to the TAP of this message; 1 where the kernel does not say. */
+static uint32_t queues_in(const struct nlmsghdr *n)
+{
+	const struct nlattr *info =
+	    find_attribute(mnl_nlmsg_get_payload_offset(n, sizeof(struct ifinfomsg)),
+		mnl_nlmsg_get_payload_tail(n), IFLA_LINKINFO);
+	const struct nlattr *count =
+	    find_nested(find_nested(info, IFLA_INFO_DATA), IFLA_TUN_NUM_QUEUES);
+
+	return count != NULL ? mnl_attr_get_u32(count) : 1;
+}
+
+/* Likewise for a name; 1 also where the kernel cannot be asked. */
+static uint32_t count_queues(const char *name)
+{
+	_Alignas(struct nlmsghdr) char buf[LINK_MESSAGE_MAX];
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct nlmsghdr *n = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *link;
+	uint32_t count = 1;
+	ssize_t got = -1;
+
+	n->nlmsg_type = RTM_GETLINK;
+	n->nlmsg_flags = NLM_F_REQUEST;
+	link = mnl_nlmsg_put_extra_header(n, sizeof(*link));
+	link->ifi_index = (int)if_nametoindex(name);
+	if (s != NULL && mnl_socket_sendto(s, n, n->nlmsg_len) >= 0)
+		got = mnl_socket_recvfrom(s, buf, sizeof(buf));
+	if (got > 0 && mnl_nlmsg_ok(n, (int)got) && n->nlmsg_type == RTM_NEWLINK)
+		count = queues_in(n);
+	if (s != NULL)
+		mnl_socket_close(s);
+	return count;
+}
+
+/* One that was made for several queues is only had as such, and only whole: another program would get a part of the
+ * frames through its queue, and has chosen their format. */
 static int attach(int fd, const char *name)
 {
 	bool was_there = if_nametoindex(name) != 0;
@@ -127,8 +190,11 @@ static int attach(int fd, const char *name)
 		return 0;
 	if (errno == EINVAL && was_there) {
 		request.ifr_flags = KEPT_FLAGS | IFF_MULTI_QUEUE;
-		if (ioctl(fd, TUNSETIFF, &request) == 0)
-			return 0;
+		if (ioctl(fd, TUNSETIFF, &request) == 0) {
+			if (count_queues(name) == 1)
+				return 0;
+			errno = EBUSY;
+		}
 	}
 	return complain_about_attaching(name, was_there);
 }

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """sluice serve: what is wrong with its options, its place or its guest is told in one sentence."""
+import fcntl
 import os
 import pathlib
 import re
 import socket
+import struct
 import subprocess
 
 import harness
@@ -208,6 +210,12 @@ class Taps(ServeCase):
     def test_a_tap_in_use(self):
         self.serve("tap:net7")
         self.refused("--port", "tap:net7", parts=["net7 is in use"])
+
+    def test_a_tap_of_which_another_program_has_a_queue(self):
+        with self.world.host.entered(), open("/dev/net/tun", "r+b", buffering=0) as tun:
+            flags = 0x0002 | 0x1000 | 0x0100  # TAP, without packet information, of several queues
+            fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", b"net6", flags))
+            self.refused("--port", "tap:net6", parts=["net6 is in use"])
 
     def test_namespaces_that_cannot_be_entered(self):
         self.refused("--port", "tap:x", "--netns", "no-such-one", parts=["/run/netns/no-such-one", "there is none"])
