@@ -115,6 +115,24 @@ class Named(TapCase):
         self.assertEqual(serve.stop(), 0)
 
 
+class Rootless(TapCase):
+    def test_a_namespace_of_another_user_namespace(self):
+        """As that of a rootless container: only who is in its user namespace may make interfaces there."""
+        argv = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", "echo ready; exec cat"]
+        container = Process(argv, self.new_log("container"), self.world.host, **harness.credentials("user"))
+        self.addCleanup(container.close)
+        self.assertEqual(container.hear(), "ready", container.messages())
+        self.assertNotEqual(os.stat(f"/proc/{container.process.pid}/ns/user").st_ino, os.stat("/proc/self/ns/user").st_ino)
+        guest = networld.Namespace(container.process.pid)
+        self.world.to_close.append(guest)
+        guest.ip("link set lo up")
+        serve = self.serve("tap:eth0", "--netns", f"/proc/{container.process.pid}/ns/net", **harness.credentials("user"))
+        self.configure(guest, mac=None)
+        self.exchange(guest)
+        self.finish(serve)
+        self.assertFalse(self.exists(guest, "eth0"))
+
+
 class Descriptors(TapCase):
     def open(self, guest, flags):
         with guest.entered():
