@@ -33,10 +33,11 @@ static bool next_number(const struct script *s, char **args, uint64_t *ret_value
 	return word ? script_number(s, word, ret_value) : script_fail(s, "a number is missing");
 }
 
-/* Words behind the numbers of a line: "df", "nodf", "gso N", "mtu N". */
+/* Words behind the numbers of a line: "df", "nodf", "gso N", "ufo", "mtu N". */
 struct extras {
 	bool has_df;
 	bool is_df_told;
+	bool is_ufo; /* gso is the size of fragments, not of datagrams */
 	uint16_t gso;
 	uint32_t mtu;
 };
@@ -52,6 +53,8 @@ static bool parse_extras(const struct script *s, char *args, struct extras *x)
 		if (strcmp(word, "df") == 0 || strcmp(word, "nodf") == 0) {
 			x->has_df = word[0] == 'd';
 			x->is_df_told = true;
+		} else if (strcmp(word, "ufo") == 0) {
+			x->is_ufo = true;
 		} else if (strcmp(word, "gso") == 0) {
 			if (!next_number(s, &args, &v))
 				return false;
@@ -86,7 +89,7 @@ static bool send_udp(struct script *s, char *args)
 	frame = sim_build_udp(&p, SCRIPT_GUEST_SEED, f->udp_sent);
 	if (x.gso > 0) {
 		frame->vnet = (struct sim_vnet){.flags = SIM_VNET_NEEDS_CSUM,
-		    .gso_type = SIM_GSO_USO,
+		    .gso_type = x.is_ufo ? SIM_GSO_UFO : SIM_GSO_USO,
 		    .gso_size = x.gso,
 		    .csum_start = SIM_ETH + (f->family == 4 ? (int)SIM_IP4 : (int)SIM_IP6),
 		    .csum_offset = 6};

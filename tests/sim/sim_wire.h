@@ -32,6 +32,7 @@ enum {
 	SIM_VNET_NEEDS_CSUM = 1,
 	SIM_GSO_NONE = 0,
 	SIM_GSO_TCP4 = 1,
+	SIM_GSO_UFO = 3,
 	SIM_GSO_TCP6 = 4,
 	SIM_GSO_USO = 5,
 };

@@ -759,6 +759,39 @@ static void a_driver_of_old_gets_a_shorter_header(void **state)
 	vuport_end(&t);
 }
 
+/* Bytes go between the guest's memory and the socket without a stop: all of a frame from the guest behind the copied
+ * head, and all of a body to the guest, is the guest's own memory. */
+static void what_is_between_guest_and_socket_is_the_guests_memory(void **state)
+{
+	struct vuport t;
+	struct nic_slot s;
+	struct frame f;
+	uint8_t *at;
+
+	(void)state;
+	start(&t, config(64, 4096, 0));
+	put(&t, TX, 0, HDR + 3000);
+	stage(&t, &f);
+	assert_int_equal(f.iov[0].iov_len, FRAME_HEAD_MIN);
+	assert_int_equal(f.iov_count, 2);
+	at = machine_buffer(&t.machine, TX, 0) + HDR + FRAME_HEAD_MIN;
+	for (uint32_t k = 0; k < 3000 - FRAME_HEAD_MIN; k += 100) {
+		at[k] ^= 0xff;
+		assert_int_equal(((const uint8_t *)f.iov[1].iov_base)[k], at[k]);
+	}
+	done(&t, 1);
+	assert_int_equal(nic_of(&t)->ops->reserve(nic_of(&t), 54, 2000, &s), 0);
+	assert_int_equal(s.body_count, 1);
+	assert_int_equal(s.body[0].iov_len, 2000);
+	at = machine_buffer(&t.machine, RX, 0) + HDR + 54;
+	for (uint32_t k = 0; k < 2000; k += 100) {
+		((uint8_t *)s.body[0].iov_base)[k] = (uint8_t)k;
+		assert_int_equal(at[k], (uint8_t)k);
+	}
+	nic_of(&t)->ops->cancel(nic_of(&t), &s);
+	vuport_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -788,6 +821,7 @@ int main(void)
 	    cmocka_unit_test(all_frames_go_to_the_first_queue_that_runs),
 	    cmocka_unit_test(a_queue_that_breaks_while_room_is_reserved_does_no_harm),
 	    cmocka_unit_test(a_driver_of_old_gets_a_shorter_header),
+	    cmocka_unit_test(what_is_between_guest_and_socket_is_the_guests_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
