@@ -75,7 +75,7 @@ static int fetch(struct vhost_user_port *p, uint32_t queue)
 	do {
 		n = virtqueue_take(&q->vq, &p->memory, true, rx->iov + rx->piece_end,
 		    rx->gpa + rx->piece_end, NIC_IOV_MAX, &rx->chains[rx->chain_end]);
-	} while (n == 0 && virtqueue_arm(&q->vq));
+	} while (n == 0 && virtqueue_arm(&q->vq, &p->memory));
 	if (n < 0)
 		vu_queue_broken(p, queue);
 	if (n > 0)

@@ -150,7 +150,7 @@ static bool arm_all(struct vhost_user_port *p)
 	bool has_more = false;
 
 	for (uint32_t i = 1; i < p->queue_end; i += 2)
-		if (p->queues[i].is_live && virtqueue_arm(&p->queues[i].vq))
+		if (p->queues[i].is_live && virtqueue_arm(&p->queues[i].vq, &p->memory))
 			has_more = true;
 	return has_more;
 }

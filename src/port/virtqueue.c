@@ -121,16 +121,26 @@ static bool fail(struct virtqueue *vq, enum virtqueue_fault fault)
 	return false;
 }
 
+/* What is written into the used ring is logged at an address of its own. */
+static void mark_used(struct virtqueue *vq, struct guest_memory *m, const void *at, uint64_t len)
+{
+	if (vq->addr.has_log)
+		guest_memory_mark(m,
+		    vq->addr.log_gpa + (uint64_t)((const uint8_t *)at - (const uint8_t *)vq->used),
+		    len);
+}
+
 /* ---- taking ---- */
 
 /* Turns notifications off, in so far as the driver has to be told. With event indexes it notifies when it passes the
  * index that was last asked for, and then no more. */
-static void disarm(struct virtqueue *vq)
+static void disarm(struct virtqueue *vq, struct guest_memory *m)
 {
 	vq->is_armed = false;
-	if (!vq->has_event_idx)
-		__atomic_store_n(
-		    &vq->used->flags, htole16(VRING_USED_F_NO_NOTIFY), __ATOMIC_RELAXED);
+	if (vq->has_event_idx)
+		return;
+	__atomic_store_n(&vq->used->flags, htole16(VRING_USED_F_NO_NOTIFY), __ATOMIC_RELAXED);
+	mark_used(vq, m, &vq->used->flags, sizeof(vq->used->flags));
 }
 
 bool virtqueue_has_more(struct virtqueue *vq)
@@ -141,22 +151,22 @@ bool virtqueue_has_more(struct virtqueue *vq)
 	return vq->avail_idx != vq->next_avail;
 }
 
-bool virtqueue_arm(struct virtqueue *vq)
+bool virtqueue_arm(struct virtqueue *vq, struct guest_memory *m)
 {
 	if (!vq->is_armed) {
+		uint16_t *at = vq->has_event_idx ? avail_event(vq) : &vq->used->flags;
+
 		vq->is_armed = true;
-		if (vq->has_event_idx)
-			__atomic_store_n(
-			    avail_event(vq), htole16(vq->next_avail), __ATOMIC_SEQ_CST);
-		else
-			__atomic_store_n(&vq->used->flags, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(
+		    at, vq->has_event_idx ? htole16(vq->next_avail) : 0, __ATOMIC_SEQ_CST);
+		mark_used(vq, m, at, sizeof(*at));
 	}
 	vq->avail_idx = load_avail_idx(vq, __ATOMIC_SEQ_CST);
 	return vq->avail_idx != vq->next_avail;
 }
 
 /* The head of the next chain. 1; 0: there is none; -EPROTO. */
-static int next_head(struct virtqueue *vq, uint32_t *ret_head)
+static int next_head(struct virtqueue *vq, struct guest_memory *m, uint32_t *ret_head)
 {
 	if (vq->replay_count > 0) {
 		*ret_head = vq->replay[vq->replay_next++];
@@ -172,7 +182,7 @@ static int next_head(struct virtqueue *vq, uint32_t *ret_head)
 	*ret_head = le16toh(
 	    __atomic_load_n(&vq->avail->ring[vq->next_avail & (vq->num - 1)], __ATOMIC_RELAXED));
 	if (vq->is_armed)
-		disarm(vq);
+		disarm(vq, m);
 	vq->next_avail++;
 	return 1;
 }
@@ -293,7 +303,7 @@ int virtqueue_take(struct virtqueue *vq, struct guest_memory *m, bool is_writabl
 	struct sink s = {.iov = iov, .gpa = gpa, .max = max};
 	bool is_replay = vq->replay_count > 0;
 	uint32_t head;
-	int n = next_head(vq, &head);
+	int n = next_head(vq, m, &head);
 
 	if (n <= 0)
 		return n;
@@ -321,14 +331,6 @@ void virtqueue_untake(struct virtqueue *vq, uint16_t avail_count, uint16_t repla
 }
 
 /* ---- giving back ---- */
-
-static void mark_used(struct virtqueue *vq, struct guest_memory *m, const void *at, uint64_t len)
-{
-	if (vq->addr.has_log)
-		guest_memory_mark(m,
-		    vq->addr.log_gpa + (uint64_t)((const uint8_t *)at - (const uint8_t *)vq->used),
-		    len);
-}
 
 void virtqueue_put(struct virtqueue *vq, struct guest_memory *m, uint16_t head, uint32_t len)
 {

@@ -117,7 +117,7 @@ bool virtqueue_wants_call(struct virtqueue *vq);
 
 /* Asks the driver to notify of the next chain that it makes available. True if there is one already: it must be
  * taken, as no notification may come. */
-bool virtqueue_arm(struct virtqueue *vq);
+bool virtqueue_arm(struct virtqueue *vq, struct guest_memory *m);
 
 /* Chains that could be taken right now, as far as has been read. */
 bool virtqueue_has_more(struct virtqueue *vq);

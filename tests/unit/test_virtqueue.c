@@ -363,7 +363,7 @@ static void indexes_wrap_around(void **state)
 		for (uint32_t n = 0; n < 70000; n++) {
 			uint16_t i = (uint16_t)(n * 5 % VQ_NUM);
 
-			assert_false(virtqueue_arm(&t.vq));
+			assert_false(virtqueue_arm(&t.vq, &t.m));
 			vqueue_desc(&t, i, VQ_DATA, 64, 0, 0);
 			assert_true(vqueue_show(&t, i));
 			assert_false(ring_arm(&t.ring, 1));
@@ -403,6 +403,31 @@ static void the_used_ring_is_logged_where_the_front_end_says(void **state)
 	vqueue_end(&t);
 }
 
+/* What tells the driver when to notify lies in the used ring as well, in front of its entries and behind them. */
+static void wishes_for_notifications_are_logged(void **state)
+{
+	struct vqueue t;
+
+	(void)state;
+	for (int has_event_idx = 0; has_event_idx < 2; has_event_idx++) {
+		vqueue_start(&t, VQ_NUM, has_event_idx == 1);
+		t.vq.addr.has_log = true;
+		t.vq.addr.log_gpa = 5ULL * GUEST_MEMORY_PAGE;
+		assert_int_equal(guest_map_file(t.fd, 50ULL * VQ_PAGE, VQ_PAGE, &t.m.log), 0);
+		t.m.log_bits = t.m.log.at + 50L * VQ_PAGE;
+		t.m.log_size = VQ_PAGE;
+		t.m.is_logging = true;
+		assert_false(virtqueue_arm(&t.vq, &t.m));
+		assert_int_equal(t.at[50 * VQ_PAGE], 1 << 5);
+		/* Taking turns it off again, which only a flag says. */
+		t.at[50 * VQ_PAGE] = 0;
+		show_simple(&t, 0);
+		assert_int_equal(vqueue_take(&t, false), 1);
+		assert_int_equal(t.at[50 * VQ_PAGE], has_event_idx == 1 ? 0 : 1 << 5);
+		vqueue_end(&t);
+	}
+}
+
 /* ---- notifications ---- */
 
 static void a_driver_without_event_indexes_is_told_by_flags(void **state)
@@ -411,7 +436,7 @@ static void a_driver_without_event_indexes_is_told_by_flags(void **state)
 
 	(void)state;
 	vqueue_start(&t, VQ_NUM, false);
-	assert_false(virtqueue_arm(&t.vq));
+	assert_false(virtqueue_arm(&t.vq, &t.m));
 	vqueue_desc(&t, 0, VQ_DATA, 1, 0, 0);
 	assert_true(vqueue_show(&t, 0));
 	assert_true(vqueue_show(&t, 0)); /* nobody has looked yet */
@@ -436,14 +461,14 @@ static void a_driver_with_event_indexes_notifies_once(void **state)
 	(void)state;
 	vqueue_start(&t, VQ_NUM, true);
 	vqueue_desc(&t, 0, VQ_DATA, 1, 0, 0);
-	assert_false(virtqueue_arm(&t.vq));
+	assert_false(virtqueue_arm(&t.vq, &t.m));
 	assert_true(vqueue_show(&t, 0));
 	assert_false(vqueue_show(&t, 0));
 	assert_int_equal(vqueue_take(&t, false), 1);
 	assert_false(vqueue_show(&t, 0));
 	while (vqueue_take(&t, false) == 1)
 		;
-	assert_false(virtqueue_arm(&t.vq));
+	assert_false(virtqueue_arm(&t.vq, &t.m));
 	assert_true(vqueue_show(&t, 0));
 	vqueue_end(&t);
 }
@@ -458,7 +483,7 @@ static void a_driver_that_was_faster_than_the_question_is_seen(void **state)
 		assert_int_equal(vqueue_take(&t, false), 0);
 		vqueue_desc(&t, 0, VQ_DATA, 1, 0, 0);
 		(void)vqueue_show(&t, 0);
-		assert_true(virtqueue_arm(&t.vq));
+		assert_true(virtqueue_arm(&t.vq, &t.m));
 		assert_int_equal(vqueue_take(&t, false), 1);
 		vqueue_end(&t);
 	}
@@ -497,14 +522,14 @@ static void chains_that_are_left_come_again(void **state)
 	}
 	for (uint16_t i = 0; i < 5; i++)
 		assert_int_equal(vqueue_take(&t, true), 1);
-	assert_false(virtqueue_arm(&t.vq));
+	assert_false(virtqueue_arm(&t.vq, &t.m));
 	virtqueue_untake(&t.vq, 3, 0);
 	for (uint16_t i = 2; i < 5; i++) {
 		assert_int_equal(vqueue_take(&t, true), 1);
 		assert_int_equal(t.chain.head, i);
 	}
 	/* And then one asks anew: the driver does not notify of what it has shown before. */
-	assert_false(virtqueue_arm(&t.vq));
+	assert_false(virtqueue_arm(&t.vq, &t.m));
 	vqueue_desc(&t, 5, VQ_DATA, 1, WRITE, 0);
 	assert_true(vqueue_show(&t, 5));
 	vqueue_end(&t);
@@ -644,6 +669,7 @@ int main(void)
 	    cmocka_unit_test(what_was_put_is_seen_by_the_driver_when_it_is_published),
 	    cmocka_unit_test(indexes_wrap_around),
 	    cmocka_unit_test(the_used_ring_is_logged_where_the_front_end_says),
+	    cmocka_unit_test(wishes_for_notifications_are_logged),
 	    cmocka_unit_test(a_driver_without_event_indexes_is_told_by_flags),
 	    cmocka_unit_test(a_driver_with_event_indexes_notifies_once),
 	    cmocka_unit_test(a_driver_that_was_faster_than_the_question_is_seen),
