@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/host.h"
 #include "names/nameserver.h"
 #include "wire/dns.h"
 
@@ -129,8 +130,11 @@ int host_change_policy(struct policy_builder *b, const struct netif_config *neti
 int host_add_to_policy(struct policy_builder *b, const struct netif_config *netif)
 {
 	int err = add_gateway(b, netif);
+	struct siphash_key key;
 	struct ifaddrs *list;
 
+	host_sock_ops.random(NULL, &key, sizeof(key));
+	policy_builder_set_key(b, &key);
 	if (err)
 		return err;
 	if (getifaddrs(&list) < 0)

@@ -20,7 +20,7 @@ bool host_has_route(int family);
 uint32_t host_resolvers(struct endpoint *out, uint32_t cap, uint32_t *ret_skipped);
 
 /* Tells a policy which addresses are group host: the gateway's, and those of the host's interfaces now
- * (threat N19; follow.h tells of later ones). 0, -ENOMEM, or why the addresses cannot be listed. */
+ * (threat N19; follow.h tells of later ones); and gives it a random key. 0, -ENOMEM, or why the addresses cannot be listed. */
 __attribute__((warn_unused_result)) int host_add_to_policy(
     struct policy_builder *b, const struct netif_config *netif);
 

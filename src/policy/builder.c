@@ -168,7 +168,7 @@ static int add_profile_word(
 {
 	size_t column = (size_t)(s.at - text) + 1;
 	const struct word *word = word_find(profiles, PROFILE_COUNT, s);
-	const struct word *near = word_suggest(profiles, PROFILE_COUNT, s);
+	const struct word *near = word ? NULL : word_suggest(profiles, PROFILE_COUNT, s);
 	unsigned int bit = word ? (unsigned int)word->value : 0;
 	char quoted[QUOTED_MAX];
 

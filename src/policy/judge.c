@@ -66,18 +66,24 @@ uint32_t judge_find_addr(const struct policy *p, const struct policy_query *q, u
 /* Judges the address of the query as it stands, whatever it embeds. */
 static struct policy_verdict judge_one(const struct policy *p, const struct policy_query *q)
 {
-	uint32_t place = policy_place(p, &q->addr);
 	struct policy_verdict v = {.action = POLICY_DENY,
 	    .rule = POLICY_RULE_FLOOR,
 	    .near = RULE_NONE,
-	    .class = place_class(place),
 	    .why = POLICY_WHY_FLOOR};
+	bool has_names = p->names.slots != NULL;
+	struct name_walk w = {.place_count = 0};
+	uint32_t place;
 
+	if (has_names)
+		judge_begin_names(p, q, &w);
+	place = policy_place(p, &q->addr);
+	name_walk_fetch(&w);
+	v.class = place_class(place);
 	if (judge_is_floor(v.class, q->direction, &q->addr))
 		return v;
 	judge_set_rule(p, &v, q->direction, judge_find_addr(p, q, place));
-	if (p->names.slots)
-		judge_by_name(p, q, &v);
+	if (has_names)
+		judge_by_name(p, q, &w, &v);
 	return v;
 }
 

@@ -20,8 +20,12 @@ bool judge_is_floor(
 /* The first rule for the query that is not by name, or RULE_NONE. place: of the address. */
 uint32_t judge_find_addr(const struct policy *p, const struct policy_query *q, uint32_t place);
 
+/* Begins to look for the rules by name of a query, so that the memory comes in the meantime. */
+void judge_begin_names(const struct policy *p, const struct policy_query *q, struct name_walk *w);
+
 /* Lets rules by name change the verdict that the others gave. */
-void judge_by_name(const struct policy *p, const struct policy_query *q, struct policy_verdict *v);
+void judge_by_name(const struct policy *p, const struct policy_query *q, struct name_walk *w,
+    struct policy_verdict *v);
 
 /* Writes all that an address embeds, and returns how many. *ret_is_known: it does not embed what only the
  * local network could tell. */

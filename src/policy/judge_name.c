@@ -37,7 +37,10 @@ static uint32_t record_find(const struct policy *p, const struct name_record *r,
 	if ((r->flags & (NAME_RECORD_SUFFIX | NAME_RECORD_ALLOW)) != flags ||
 	    (r->directions >> q->direction & 1) == 0 || (r->protos >> q->proto & 1) == 0)
 		return RULE_NONE;
-	if ((r->flags & NAME_RECORD_PORTS) != 0 && !packed_rule_matches(p, &p->rules[r->ref], q))
+	if ((r->flags & NAME_RECORD_PORTS) != 0)
+		return packed_rule_matches(p, &p->rules[r->ref], q) ? r->ref : RULE_NONE;
+	if (r->port_first > 0 &&
+	    (!q->has_port || q->port < r->port_first || q->port > r->port_last))
 		return RULE_NONE;
 	return r->ref;
 }
@@ -51,15 +54,23 @@ static bool is_pinned(
 	return false;
 }
 
-/* The rules about the claim; allow rules that would decide nothing are not looked into. */
-static void find_by_claim(
-    const struct policy *p, const struct policy_query *q, uint32_t before, struct named *n)
+static bool claims_a_pin(const struct policy_query *q)
 {
-	struct name_walk w = name_walk_init(&p->names, q->claim);
+	for (uint32_t i = 0; i < q->pin_count; i++)
+		if (name_eq(q->pins[i], q->claim))
+			return true;
+	return false;
+}
+
+/* The rules about the claim; allow rules that would decide nothing are not looked into. */
+static void find_by_claim(const struct policy *p, const struct policy_query *q, struct name_walk *w,
+    uint32_t before, struct named *n)
+{
+	bool has_all = claims_a_pin(q); /* what has the claim has a pin */
 	const struct name_record *r;
 	bool is_whole;
 
-	while ((r = name_walk_next(&w, &is_whole))) {
+	while ((r = name_walk_next(w, &is_whole))) {
 		for (int k = is_whole ? NAME_EXACT : NAME_SUFFIX; k <= NAME_SUFFIX; k++) {
 			enum name_kind kind = (enum name_kind)k;
 			uint32_t allow = record_find(p, r, kind, POLICY_ALLOW, q);
@@ -67,7 +78,7 @@ static void find_by_claim(
 			n->deny = lower_of(n->deny, record_find(p, r, kind, POLICY_DENY, q));
 			if (allow >= before || allow >= n->allow)
 				continue;
-			if (is_pinned(q, r, kind))
+			if (has_all || is_pinned(q, r, kind))
 				n->allow = allow;
 			else
 				n->unpinned = lower_of(n->unpinned, allow);
@@ -75,25 +86,35 @@ static void find_by_claim(
 	}
 }
 
-/* The rules about the pins, lowered into *ret_deny and *ret_allow. */
-static void find_by_pins(
-    const struct policy *p, const struct policy_query *q, uint32_t *ret_deny, uint32_t *ret_allow)
+/* The rules about one pin, lowered into *ret_deny and *ret_allow. */
+static void find_by_pin(const struct policy *p, const struct policy_query *q, struct name_walk *w,
+    uint32_t *ret_deny, uint32_t *ret_allow)
 {
-	for (uint32_t i = 0; i < q->pin_count; i++) {
-		struct name_walk w = name_walk_init(&p->names, q->pins[i]);
-		const struct name_record *r;
-		bool is_whole;
+	const struct name_record *r;
+	bool is_whole;
 
-		while ((r = name_walk_next(&w, &is_whole))) {
-			for (int k = is_whole ? NAME_EXACT : NAME_SUFFIX; k <= NAME_SUFFIX; k++) {
-				enum name_kind kind = (enum name_kind)k;
+	while ((r = name_walk_next(w, &is_whole))) {
+		for (int k = is_whole ? NAME_EXACT : NAME_SUFFIX; k <= NAME_SUFFIX; k++) {
+			enum name_kind kind = (enum name_kind)k;
 
-				*ret_deny =
-				    lower_of(*ret_deny, record_find(p, r, kind, POLICY_DENY, q));
-				*ret_allow =
-				    lower_of(*ret_allow, record_find(p, r, kind, POLICY_ALLOW, q));
-			}
+			*ret_deny = lower_of(*ret_deny, record_find(p, r, kind, POLICY_DENY, q));
+			*ret_allow = lower_of(*ret_allow, record_find(p, r, kind, POLICY_ALLOW, q));
 		}
+	}
+}
+
+/* The same of all pins. w: a walk over the first has begun; NULL: it has not. */
+static void find_by_pins(const struct policy *p, const struct policy_query *q, struct name_walk *w,
+    uint32_t *ret_deny, uint32_t *ret_allow)
+{
+	struct name_walk own;
+
+	for (uint32_t i = 0; i < q->pin_count; i++) {
+		if (i > 0 || !w) {
+			w = &own;
+			name_walk_init(w, &p->names, q->pins[i]);
+		}
+		find_by_pin(p, q, w, ret_deny, ret_allow);
 	}
 }
 
@@ -106,8 +127,8 @@ static void explain_near(const struct policy *p, const struct policy_query *q, u
 
 	if (q->direction != POLICY_EGRESS)
 		return;
-	if (q->claim && n->unpinned >= first)
-		find_by_pins(p, q, &deny, &n->unnamed);
+	if (q->claim && n->unpinned >= first && (q->pin_count > 1 || !claims_a_pin(q)))
+		find_by_pins(p, q, NULL, &deny, &n->unnamed);
 	if (n->unpinned < first) {
 		v->near = n->unpinned;
 		v->why = POLICY_WHY_NOT_PINNED;
@@ -127,19 +148,28 @@ static bool is_final(const struct policy_query *q)
 	       q->proto == POLICY_ICMP4 || q->proto == POLICY_ICMP6;
 }
 
-void judge_by_name(const struct policy *p, const struct policy_query *q, struct policy_verdict *v)
+void judge_begin_names(const struct policy *p, const struct policy_query *q, struct name_walk *w)
+{
+	if (q->claim && q->direction == POLICY_EGRESS)
+		name_walk_init(w, &p->names, q->claim);
+	else if (q->pin_count > 0)
+		name_walk_init(w, &p->names, q->pins[0]);
+}
+
+void judge_by_name(const struct policy *p, const struct policy_query *q, struct name_walk *w,
+    struct policy_verdict *v)
 {
 	bool has_claim = q->claim && q->direction == POLICY_EGRESS;
 	struct named n = {RULE_NONE, RULE_NONE, RULE_NONE, RULE_NONE};
 	uint32_t first = v->rule;
 
 	if (has_claim) {
-		find_by_claim(p, q, first, &n);
+		find_by_claim(p, q, w, first, &n);
 	} else if (!is_final(q)) {
 		uint32_t unused = RULE_NONE;
 		uint32_t change;
 
-		find_by_pins(p, q, &unused, &n.allow);
+		find_by_pins(p, q, w, &unused, &n.allow);
 		n.deny = match_find(p, p->named[POLICY_DENY], q);
 		change = v->action == POLICY_ALLOW ? n.deny : n.allow;
 		if (change < first) {
@@ -151,7 +181,7 @@ void judge_by_name(const struct policy *p, const struct policy_query *q, struct 
 		n.allow = RULE_NONE;
 		n.deny = RULE_NONE;
 	} else {
-		find_by_pins(p, q, &n.deny, q->must_claim ? &n.unnamed : &n.allow);
+		find_by_pins(p, q, w, &n.deny, q->must_claim ? &n.unnamed : &n.allow);
 	}
 	if (n.deny < first || n.allow < first)
 		judge_set_rule(p, v, q->direction, lower_of(n.deny, n.allow));
@@ -162,11 +192,12 @@ void judge_by_name(const struct policy *p, const struct policy_query *q, struct 
 /* The first rule for egress about a name, whatever its protocols and ports. */
 static uint32_t find_asked(const struct policy *p, const struct name *name)
 {
-	struct name_walk w = name_walk_init(&p->names, name);
 	uint32_t first = RULE_NONE;
 	const struct name_record *r;
+	struct name_walk w;
 	bool is_whole;
 
+	name_walk_init(&w, &p->names, name);
 	while ((r = name_walk_next(&w, &is_whole))) {
 		bool is_suffix = (r->flags & NAME_RECORD_SUFFIX) != 0;
 

@@ -40,8 +40,12 @@ static void set_record(
 		record->flags |= NAME_RECORD_SUFFIX;
 	if (r->action == POLICY_ALLOW)
 		record->flags |= NAME_RECORD_ALLOW;
-	if (r->range_count > 0)
+	if (r->range_count > 1)
 		record->flags |= NAME_RECORD_PORTS;
+	if (r->range_count > 0) {
+		record->port_first = p->ranges[r->first_range].first;
+		record->port_last = p->ranges[r->first_range].last;
+	}
 }
 
 /* Gives each name its record, which refers to its last rule. */

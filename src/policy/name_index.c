@@ -7,7 +7,6 @@
  */
 #include "policy/name_index.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,50 +57,59 @@ size_t name_index_memory(const struct name_index *x)
 	       x->node_count * sizeof(*x->nodes);
 }
 
-struct name_slot *name_index_slot(
-    const struct name_index *x, const char *text, size_t len, uint64_t hash)
+/* The hash of a name of which rest is that of all labels but the first (0: there are none). */
+static uint64_t hash_label(
+    const struct siphash_key *key, uint64_t rest, const char *label, size_t len)
 {
-	uint32_t tag = (uint32_t)(hash >> 32);
+	struct siphash_key chained = {.k = {key->k[0] ^ rest, key->k[1]}};
 
-	for (uint32_t i = (uint32_t)hash & x->slot_mask;; i = (i + 1) & x->slot_mask) {
-		struct name_slot *slot = &x->slots[i];
+	return siphash13(&chained, label, len);
+}
+
+/* The slot of a name, or the empty one where it belongs. */
+static struct name_slot *find_slot(
+    const struct name_index *x, const char *text, size_t len, uint32_t slot, uint32_t tag)
+{
+	for (uint32_t i = slot;; i = (i + 1) & x->slot_mask) {
 		const struct name_record *r;
 
-		if (slot->record == 0)
-			return slot;
-		if (slot->tag != tag)
+		if (x->slots[i].record == 0)
+			return &x->slots[i];
+		if (x->slots[i].tag != tag)
 			continue;
-		r = name_record_at(x, slot->record);
+		r = name_record_at(x, x->slots[i].record);
 		if (r->len == len && memcmp(r->text, text, len) == 0)
-			return slot;
+			return &x->slots[i];
 	}
 }
 
 /* Where the label that ends before `end` starts. */
-static size_t label_start(const char *text, size_t end)
+static uint32_t label_start(const char *text, uint32_t end)
 {
-	const char *dot = memrchr(text, '.', end);
-
-	return dot ? (size_t)(dot - text) + 1 : 0;
+	while (end > 0 && text[end - 1] != '.')
+		end--;
+	return end;
 }
 
 struct name_record *name_index_add(struct name_index *x, const char *text, size_t len)
 {
 	struct name_record *r;
 	struct name_slot *slot;
-	unsigned int labels = 0;
+	uint32_t labels = 0;
 	uint64_t hash = 0;
+	uint32_t tag;
 
-	for (size_t end = len + 1; end > 0; labels++) {
-		size_t start = label_start(text, end - 1);
+	for (uint32_t end = (uint32_t)len + 1; end > 0; labels++) {
+		uint32_t start = label_start(text, end - 1);
 
-		hash = name_hash(&x->key, hash, text + start, end - 1 - start);
+		hash = hash_label(&x->key, hash, text + start, end - 1 - start);
 		end = start;
 	}
-	slot = name_index_slot(x, text, len, hash);
+	tag = (uint32_t)(hash >> 32);
+	slot = find_slot(x, text, len, (uint32_t)hash & x->slot_mask, tag);
 	if (slot->record != 0)
 		return (struct name_record *)(void *)(x->records + slot->record);
-	slot->tag = (uint32_t)(hash >> 32);
+	slot->tag = tag;
 	slot->record = x->record_bytes;
 	x->depths[labels >> 6 & 1] |= (uint64_t)1 << (labels & 63);
 	r = (struct name_record *)(void *)(x->records + x->record_bytes);
@@ -111,24 +119,71 @@ struct name_record *name_index_add(struct name_index *x, const char *text, size_
 	return r;
 }
 
-const struct name_record *name_walk_next(struct name_walk *w, bool *ret_is_whole)
+/* Hashes on until there is no place more, or the name ends. */
+static void walk_on(struct name_walk *w)
 {
 	const struct name_index *x = w->index;
 	const char *text = w->name->text;
 
-	while (x->slots && w->name->len > 0 && w->start > 0) {
-		size_t end = w->start - 1;
-		const struct name_slot *slot;
+	w->place_at = 0;
+	w->place_count = 0;
+	while (w->start > 0 && w->place_count < NAME_PLACES) {
+		uint32_t end = w->start - 1;
+		struct name_place *place;
 
 		w->start = label_start(text, end);
-		w->hash = name_hash(&x->key, w->hash, text + w->start, end - w->start);
+		w->hash = hash_label(&x->key, w->hash, text + w->start, end - w->start);
 		w->labels++;
 		if (!name_index_has_depth(x, w->labels))
 			continue;
-		slot = name_index_slot(x, text + w->start, w->name->len - w->start, w->hash);
+		place = &w->places[w->place_count++];
+		place->slot = (uint32_t)w->hash & x->slot_mask;
+		place->tag = (uint32_t)(w->hash >> 32);
+		place->start = w->start;
+		__builtin_prefetch(&x->slots[place->slot]);
+	}
+}
+
+void name_walk_init(struct name_walk *w, const struct name_index *index, const struct name *name)
+{
+	w->index = index;
+	w->name = name;
+	w->hash = 0;
+	w->start = index->slots && name->len > 0 ? name->len + 1U : 0;
+	w->labels = 0;
+	walk_on(w);
+}
+
+void name_walk_fetch(const struct name_walk *w)
+{
+	const struct name_index *x = w->index;
+
+	for (uint32_t i = w->place_at; i < w->place_count; i++) {
+		const struct name_slot *slot = &x->slots[w->places[i].slot];
+
+		if (slot->record != 0 && slot->tag == w->places[i].tag)
+			__builtin_prefetch(x->records + slot->record);
+	}
+}
+
+const struct name_record *name_walk_next(struct name_walk *w, bool *ret_is_whole)
+{
+	const struct name_index *x = w->index;
+
+	while (w->place_count > 0) {
+		const struct name_place *place;
+		const struct name_slot *slot;
+
+		if (w->place_at == w->place_count) {
+			walk_on(w);
+			continue;
+		}
+		place = &w->places[w->place_at++];
+		slot = find_slot(x, w->name->text + place->start, w->name->len - place->start,
+		    place->slot, place->tag);
 		if (slot->record == 0)
 			continue;
-		*ret_is_whole = w->start == 0;
+		*ret_is_whole = place->start == 0;
 		return name_record_at(x, slot->record);
 	}
 	return NULL;

@@ -27,18 +27,20 @@ enum name_kind {
 enum {
 	NAME_RECORD_SUFFIX = 1, /* one rule: kind */
 	NAME_RECORD_ALLOW = 2,  /* one rule: action */
-	NAME_RECORD_PORTS = 4,  /* one rule: it has ports, see there */
+	NAME_RECORD_PORTS = 4,  /* one rule: it has several ranges of ports, see there */
 	NAME_RECORD_NODE = 8,   /* several rules: ref is the number of a node */
 };
 
 /* A name that rules have, with its rule if it is the only one. */
 struct name_record {
-	uint32_t ref;       /* number of a rule or node */
-	uint8_t len;        /* bytes of text */
-	uint8_t flags;      /* NAME_RECORD_... */
-	uint8_t directions; /* one rule: POLICY_DIR_... bits */
-	uint8_t protos;     /* one rule: bits 1 << enum policy_proto */
-	char text[];        /* canonical, without NUL */
+	uint32_t ref;        /* number of a rule or node */
+	uint8_t len;         /* bytes of text */
+	uint8_t flags;       /* NAME_RECORD_... */
+	uint8_t directions;  /* one rule: POLICY_DIR_... bits */
+	uint8_t protos;      /* one rule: bits 1 << enum policy_proto */
+	uint16_t port_first; /* one rule: 0 if it has no ports */
+	uint16_t port_last;
+	char text[]; /* canonical, without NUL */
 };
 
 /* The rules of a name that has several. */
@@ -66,6 +68,7 @@ struct name_index {
 enum {
 	NAME_RECORD_ALIGN = 4,
 	NAME_RECORDS_START = 4, /* 0 is the offset of none */
+	NAME_PLACES = 6,        /* look-ups that are under way at the same time */
 };
 
 static inline const struct name_record *name_record_at(const struct name_index *x, uint32_t offset)
@@ -78,38 +81,33 @@ static inline bool name_index_has_depth(const struct name_index *x, unsigned int
 	return (x->depths[labels >> 6 & 1] >> (labels & 63) & 1) != 0;
 }
 
-/* The hash of a name of which rest is that of all labels but the first (0: there are none). */
-static inline uint64_t name_hash(
-    const struct siphash_key *key, uint64_t rest, const char *label, size_t len)
-{
-	uint8_t bytes[sizeof(rest) + NAME_LABEL_MAX];
-
-	memcpy(bytes, &rest, sizeof(rest));
-	memcpy(bytes + sizeof(rest), label, len);
-	return siphash13(key, bytes, sizeof(rest) + len);
-}
+/* An end of a name that may have a record. */
+struct name_place {
+	uint32_t slot; /* where it would be */
+	uint32_t tag;
+	uint32_t start; /* in the text of the name */
+};
 
 /* Walks over the records of a name: of itself and of each end of it. */
 struct name_walk {
 	const struct name_index *index;
 	const struct name *name;
-	uint64_t hash; /* of what has been walked over */
-	size_t start;  /* of that in the text */
-	unsigned int labels;
+	uint64_t hash;     /* of what has been hashed */
+	uint32_t start;    /* of that in the text */
+	uint32_t labels;   /* in that */
+	uint32_t place_at; /* next of places */
+	uint32_t place_count;
+	struct name_place places[NAME_PLACES]; /* hashed and not looked at yet; fetched ahead */
 };
 
-static inline struct name_walk name_walk_init(
-    const struct name_index *index, const struct name *name)
-{
-	return (struct name_walk){.index = index, .name = name, .start = name->len + 1U};
-}
+/* Begins a walk, and lets the memory come that it will need. */
+void name_walk_init(struct name_walk *w, const struct name_index *index, const struct name *name);
+
+/* In between, as early as the memory may have come: lets the records come. */
+void name_walk_fetch(const struct name_walk *w);
 
 /* The next record, the shortest end first; NULL: no more. *ret_is_whole: it is the name itself. */
 const struct name_record *name_walk_next(struct name_walk *w, bool *ret_is_whole);
-
-/* The slot of a name, or the empty one where it belongs. */
-struct name_slot *name_index_slot(
-    const struct name_index *x, const char *text, size_t len, uint64_t hash);
 
 /* Makes the index empty, with room for count names of text_bytes together. 0 or -ENOMEM. */
 __attribute__((warn_unused_result)) int name_index_init(

@@ -65,11 +65,12 @@ static const struct word *parse_word(const struct rule_parse *p, const struct wo
     size_t count, struct span s, const char *what, const char *all)
 {
 	const struct word *word = word_find(words, count, s);
-	const struct word *near = word_suggest(words, count, s);
+	const struct word *near;
 	char quoted[QUOTED_MAX];
 
 	if (word)
 		return word;
+	near = word_suggest(words, count, s);
 	span_quote(s, quoted);
 	if (near)
 		policy_error_set(p->err, rule_column(p, s.at), "unknown %s %s: did you mean '%s'?",
@@ -124,12 +125,11 @@ static int parse_protos(const struct rule_parse *p, struct span s, struct policy
 	size_t column = rule_column(p, s.at);
 	bool has_more = true;
 
-	span_quote(s, quoted);
 	if (looks_like_ports(s))
 		return policy_error_set(p->err, column,
 		    "port %s in the place of the protocol: write the protocol first, as in tcp:443 "
 		    "or any:443",
-		    quoted);
+		    span_quote(s, quoted));
 	rule->protos = 0;
 	while (has_more) {
 		struct span item = span_cut(s, span_until(s, '+'));
@@ -164,20 +164,21 @@ static int parse_port(const struct rule_parse *p, struct span s, uint16_t *ret_p
 	unsigned int port = 0;
 	char quoted[QUOTED_MAX];
 
-	span_quote(s, quoted);
 	for (size_t i = 0; i < s.len; i++) {
 		if (!is_digit(s.at[i]))
 			return policy_error_set(p->err, rule_column(p, s.at),
-			    "port %s is not a number: write a number from 1 to 65535", quoted);
+			    "port %s is not a number: write a number from 1 to 65535",
+			    span_quote(s, quoted));
 		if (port <= UINT16_MAX)
 			port = port * 10 + (unsigned int)(s.at[i] - '0');
 	}
 	if (s.len > 1 && s.at[0] == '0')
 		return policy_error_set(p->err, rule_column(p, s.at),
-		    "port %s has a leading zero: write it without", quoted);
+		    "port %s has a leading zero: write it without", span_quote(s, quoted));
 	if (port == 0 || port > UINT16_MAX)
 		return policy_error_set(p->err, rule_column(p, s.at),
-		    "port %s does not exist: write a number from 1 to 65535", quoted);
+		    "port %s does not exist: write a number from 1 to 65535",
+		    span_quote(s, quoted));
 	*ret_port = (uint16_t)port;
 	return 0;
 }
@@ -345,7 +346,7 @@ int rule_reader_next(struct rule_reader *r, struct policy_rule *ret_rule, struct
 	while (s.len > 0 && is_blank(s.at[0]))
 		s = span_from(s, 1);
 	memset(&rule, 0, sizeof(rule));
-	if (parse_rule(&p, s, is_first, &rule) < 0 || policy_rule_check(&rule, err) < 0) {
+	if (parse_rule(&p, s, is_first, &rule) < 0 || rule_settle(&rule, err) < 0) {
 		r->next = NULL;
 		return -EINVAL;
 	}

@@ -29,4 +29,8 @@ size_t rule_target_extent(struct span tail);
 __attribute__((warn_unused_result)) int rule_target_parse(const struct rule_parse *p,
     struct span tail, struct span s, struct policy_rule *rule, bool *ret_is_dns);
 
+/* What policy_rule_check() does for a rule whose target is right. */
+__attribute__((warn_unused_result)) int rule_settle(
+    struct policy_rule *rule, struct policy_error *err);
+
 #endif

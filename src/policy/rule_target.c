@@ -351,14 +351,16 @@ static int parse_key(const struct rule_parse *p, struct span s, struct policy_ru
 	struct span key = span_cut(s, len);
 	struct span name = span_from(s, len + 1);
 	const struct word *word = word_find(name_keys, NAME_KEY_COUNT, key);
-	const struct word *near = word_suggest(name_keys, NAME_KEY_COUNT, key);
 	char quoted[QUOTED_MAX];
 
-	if (!word)
+	if (!word) {
+		const struct word *near = word_suggest(name_keys, NAME_KEY_COUNT, key);
+
 		return policy_error_set(p->err, rule_column(p, s.at),
 		    near ? "unknown kind of target %s: did you mean '%s='?"
 			 : "unknown kind of target %s: '=' follows 'domain' or 'suffix' only",
 		    span_quote(key, quoted), near ? near->text : "");
+	}
 	if (name.len == 0)
 		return policy_error_set(p->err, rule_column(p, name.at),
 		    "no name behind '%s=': write one, as in %s=example.com", word->text,
@@ -374,6 +376,8 @@ static size_t bare_ipv6_len(struct span tail)
 	struct span s = tail;
 	struct ip_addr addr;
 
+	if (span_until(tail, ':') > 4)
+		return 0; /* more digits than a group has */
 	/* The whole, without the protocol, without protocol and ports. */
 	for (int cut = 0; cut < 3; cut++) {
 		struct span head = span_cut(s, span_until(s, '/'));

@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "policy/rule.h"
-#include "policy/words.h"
+#include "policy/rule_parse.h"
 
 static int compare_ranges(const void *a, const void *b)
 {
@@ -88,12 +87,8 @@ static int check_target(const struct policy_rule *rule, struct policy_error *err
 	return policy_error_set(err, 0, "a rule has an unknown kind of target");
 }
 
-int policy_rule_check(struct policy_rule *rule, struct policy_error *err)
+int rule_settle(struct policy_rule *rule, struct policy_error *err)
 {
-	int ret = check_target(rule, err);
-
-	if (ret < 0)
-		return ret;
 	if (rule->directions == 0 || (rule->directions & ~POLICY_DIR_ANY) != 0)
 		return policy_error_set(err, 0, "a rule needs a direction: egress, ingress or any");
 	if (rule->protos == 0 || (rule->protos & ~POLICY_PROTO_ANY) != 0)
@@ -121,6 +116,13 @@ int policy_rule_check(struct policy_rule *rule, struct policy_error *err)
 			    (unsigned int)rule->ranges[i].last);
 	merge_ranges(rule);
 	return 0;
+}
+
+int policy_rule_check(struct policy_rule *rule, struct policy_error *err)
+{
+	int ret = check_target(rule, err);
+
+	return ret < 0 ? ret : rule_settle(rule, err);
 }
 
 static void put_prefix(struct text *t, const struct policy_rule *rule)

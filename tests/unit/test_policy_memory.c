@@ -51,7 +51,8 @@ void *__wrap_aligned_alloc(size_t align, size_t size)
 
 static const char rules[] =
     "deny@10.0.0.0/8:tcp:22,allow@10.0.0.0/8:tcp:1-100,allow@10.1.0.0/16,deny@[2001:db8::]/32,"
-    "deny@any:udp:1+3+5+7+9,deny@any:udp:2,allow@private:tcp:443,deny@private:tcp:80";
+    "deny@any:udp:1+3+5+7+9,deny@any:udp:2,allow@private:tcp:443,deny@private:tcp:80,"
+    "allow@a.example,deny@a.example:tcp:80,allow@*.b.example:tcp:443,deny@c.example";
 
 /* Builds the policy with the n-th allocation failing; true if there was none to fail. */
 static bool build(long n)
@@ -88,7 +89,7 @@ static bool build(long n)
 	/* A shrinking that fails leaves the larger array. */
 	has_failed = has_failed || left < 0;
 	left = -1;
-	assert_int_equal(policy_rule_count(p), 8 * 8 + 2);
+	assert_int_equal(policy_rule_count(p), 8 * 12 + 2);
 	policy_free(p);
 	policy_builder_free(b);
 	return !has_failed;

@@ -7,7 +7,18 @@
 
 enum {
 	PINS_MAX = 4,
+	RULES_MAX = 24,
 };
+
+static uint64_t rng_state = 88172645463325252ULL;
+
+static uint32_t rng(void)
+{
+	rng_state ^= rng_state << 13;
+	rng_state ^= rng_state >> 7;
+	rng_state ^= rng_state << 17;
+	return (uint32_t)(rng_state >> 32);
+}
 
 /* A policy of a list of rules; public: with that profile behind them. */
 static struct policy *policy_of(const char *rules, const char *profile)
@@ -50,9 +61,9 @@ struct conn {
 	const char *rules;
 	const char *profile; /* NULL: none */
 	const char *addr;
-	uint16_t port;         /* 0: 443 */
 	const char *pins;      /* NULL: none */
 	const char *claim;     /* NULL: none */
+	uint16_t port;         /* 0: 443 */
 	bool has_first_flight; /* a claim sets it too */
 	bool must_claim;
 	enum policy_proto proto;
@@ -368,6 +379,257 @@ static void answers_lead_to_public_addresses_or_to_named_ones(void **state)
 	assert_false(may_answer("allow@any,allow@10.0.0.0/8", NULL, "10.0.0.1"));
 }
 
+/*
+ * The definition, rule by rule
+ */
+
+enum match {
+	MATCHES_NOT,
+	MATCHES,
+	MAY_MATCH, /* the claim decides */
+};
+
+static bool has_name(const struct policy_rule *r, const struct name *name)
+{
+	return r->target == POLICY_TARGET_SUFFIX ? name_is_under(name, &r->name)
+						 : name_eq(name, &r->name);
+}
+
+static bool has_pin(const struct policy_rule *r, const struct policy_query *q)
+{
+	for (uint32_t i = 0; i < q->pin_count; i++)
+		if (has_name(r, q->pins[i]))
+			return true;
+	return false;
+}
+
+static enum match name_matches(const struct policy_rule *r, const struct policy_query *q)
+{
+	bool has_flight = q->direction == POLICY_EGRESS && q->proto <= POLICY_UDP;
+	const struct name *claim = q->direction == POLICY_EGRESS ? q->claim : NULL;
+	bool is_pinned = has_pin(r, q);
+
+	if (has_flight && !q->has_first_flight && !claim) {
+		if (r->action == POLICY_ALLOW)
+			return is_pinned ? MAY_MATCH : MATCHES_NOT;
+		return MAY_MATCH;
+	}
+	if (claim && r->action == POLICY_ALLOW)
+		return is_pinned && has_name(r, claim) ? MATCHES : MATCHES_NOT;
+	if (claim)
+		return has_name(r, claim) ? MATCHES : MATCHES_NOT;
+	if (r->action == POLICY_ALLOW && q->must_claim)
+		return MATCHES_NOT;
+	return is_pinned ? MATCHES : MATCHES_NOT;
+}
+
+static enum match rule_matches(const struct policy_rule *r, const struct policy_query *q)
+{
+	bool has_port = r->range_count == 0;
+
+	for (uint32_t i = 0; q->has_port && i < r->range_count; i++)
+		has_port |= r->ranges[i].first <= q->port && q->port <= r->ranges[i].last;
+	if (!(r->directions & 1 << q->direction) || !(r->protos & 1 << q->proto) || !has_port)
+		return MATCHES_NOT;
+	switch (r->target) {
+	case POLICY_TARGET_ANY:
+		return MATCHES;
+	case POLICY_TARGET_GROUP:
+		return addr_class_own(&q->addr) == r->group ? MATCHES : MATCHES_NOT;
+	case POLICY_TARGET_PREFIX:
+		return ip_addr_in_prefix(&q->addr, &r->prefix, r->prefix_len) ? MATCHES
+									      : MATCHES_NOT;
+	case POLICY_TARGET_NAME:
+	case POLICY_TARGET_SUFFIX:
+		break;
+	}
+	return name_matches(r, q);
+}
+
+static struct policy_verdict naive_judge(
+    const struct policy_rule *rules, uint32_t count, const struct policy_query *q)
+{
+	struct policy_verdict v = {.action = POLICY_DENY, .rule = POLICY_RULE_DEFAULT};
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (rule_matches(&rules[i], q) != MATCHES)
+			continue;
+		v.rule = i;
+		v.action = rules[i].action;
+		break;
+	}
+	for (uint32_t i = 0; i < count && i < v.rule; i++) {
+		if (rule_matches(&rules[i], q) != MAY_MATCH || rules[i].action == v.action)
+			continue;
+		v.rule = i;
+		v.action = POLICY_HOLD;
+		break;
+	}
+	return v;
+}
+
+static uint32_t naive_asked(
+    const struct policy_rule *rules, uint32_t count, const struct name *name)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct policy_rule *r = &rules[i];
+
+		if ((r->directions & POLICY_DIR_EGRESS) == 0)
+			continue;
+		if (r->target == POLICY_TARGET_ANY && r->range_count == 0 &&
+		    (r->protos & 1 << POLICY_UDP) != 0)
+			return i;
+		if ((r->target == POLICY_TARGET_NAME || r->target == POLICY_TARGET_SUFFIX) &&
+		    has_name(r, name))
+			return i;
+	}
+	return POLICY_RULE_DEFAULT;
+}
+
+/* A name of one to four labels out of two letters, and seldom a long one. */
+static struct name random_name(void)
+{
+	char text[NAME_TEXT_MAX];
+	uint32_t labels = rng() % 50 == 0 ? 100 : 1 + rng() % 4;
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < labels; i++) {
+		text[len++] = (char)('a' + (int)(rng() % 2));
+		text[len++] = '.';
+	}
+	text[len - 1] = '\0';
+	return name_of(text);
+}
+
+static struct policy_rule random_rule(void)
+{
+	static const enum policy_target targets[] = {POLICY_TARGET_NAME, POLICY_TARGET_NAME,
+	    POLICY_TARGET_SUFFIX, POLICY_TARGET_SUFFIX, POLICY_TARGET_SUFFIX, POLICY_TARGET_PREFIX,
+	    POLICY_TARGET_ANY, POLICY_TARGET_GROUP};
+	struct policy_rule r = {.action = rng() % 2 ? POLICY_ALLOW : POLICY_DENY,
+	    .target = targets[rng() % (sizeof(targets) / sizeof(targets[0]))],
+	    .directions = (uint8_t)(rng() % 4 ? POLICY_DIR_EGRESS : 1 + rng() % 3),
+	    .protos = POLICY_PROTO_ANY,
+	    .group = ADDR_PUBLIC};
+
+	if (r.target == POLICY_TARGET_PREFIX) {
+		r.prefix = ip_addr_v4(0x01020300);
+		r.prefix_len = (uint8_t)(120 + rng() % 8);
+	}
+	do
+		r.name = random_name();
+	while (r.target == POLICY_TARGET_SUFFIX && r.name.labels < 2);
+	for (uint32_t i = rng() % 4 == 0 ? 1 + rng() % 2 : 0; i > 0; i--)
+		r.ranges[r.range_count++] = (struct port_range){
+		    .first = (uint16_t)(443 + 2 * i), .last = (uint16_t)(443 + 2 * i)};
+	if (rng() % 4 == 0)
+		r.protos = rng() % 2 ? 1 << POLICY_TCP : 1 << POLICY_UDP;
+	if (r.target == POLICY_TARGET_ANY && rng() % 2 == 0)
+		r.target = POLICY_TARGET_NAME; /* seldom */
+	return r;
+}
+
+struct random_query {
+	struct name names[PINS_MAX];
+	const struct name *pins[PINS_MAX];
+	struct name claim;
+	struct policy_query query;
+};
+
+static void make_query(struct random_query *r)
+{
+	struct policy_query *q = &r->query;
+
+	*q = (struct policy_query){.direction = rng() % 8 ? POLICY_EGRESS : POLICY_INGRESS,
+	    .proto = (enum policy_proto)(rng() % POLICY_ICMP6),
+	    .port = (uint16_t)(443 + rng() % 5),
+	    .addr = ip_addr_v4(0x01020300 + rng() % 300),
+	    .pins = r->pins,
+	    .pin_count = rng() % (PINS_MAX + 1)};
+	q->has_port = q->proto <= POLICY_UDP;
+	for (uint32_t i = 0; i < q->pin_count; i++) {
+		r->names[i] = random_name();
+		r->pins[i] = &r->names[i];
+	}
+	r->claim = rng() % 4 == 0 && q->pin_count > 0 ? r->names[0] : random_name();
+	q->claim = rng() % 2 ? &r->claim : NULL;
+	q->has_first_flight = q->claim || rng() % 2;
+	q->must_claim = q->has_first_flight && rng() % 2;
+}
+
+/* The compiled policy does what the definition says; and what is decided without the claim is decided the
+ * same with any. Returns whether the query was held. */
+static bool check_random_query(
+    const struct policy *p, const struct policy_rule *rules, uint32_t count)
+{
+	struct random_query r;
+	struct policy_verdict want;
+	struct policy_verdict got;
+
+	make_query(&r);
+	want = naive_judge(rules, count, &r.query);
+	got = policy_judge(p, &r.query);
+	if (got.action != want.action || got.rule != want.rule) {
+		char text[POLICY_RULE_TEXT_MAX];
+
+		for (uint32_t i = 0; i < count; i++)
+			print_message("%u %s\n", i, policy_rule_text(p, i, text, sizeof(text)));
+		for (uint32_t i = 0; i < r.query.pin_count; i++)
+			print_message("pin %s\n", r.names[i].text);
+		fail_msg("direction %d proto %d port %u claim %s first flight %d: rule %d "
+			 "action %d, expected %d %d",
+		    (int)r.query.direction, (int)r.query.proto, (unsigned int)r.query.port,
+		    r.query.claim ? r.claim.text : "-", r.query.has_first_flight, (int)got.rule,
+		    (int)got.action, (int)want.rule, (int)want.action);
+	}
+	if (r.query.has_first_flight || got.action == POLICY_HOLD)
+		return got.action == POLICY_HOLD;
+	r.query.has_first_flight = true;
+	for (int i = 0; i < 4; i++) {
+		r.claim = random_name();
+		r.query.claim = i < 2 ? &r.claim : NULL;
+		r.query.must_claim = i == 3;
+		if (r.query.proto <= POLICY_UDP && r.query.direction == POLICY_EGRESS)
+			assert_int_equal(policy_judge(p, &r.query).action, got.action);
+	}
+	return false;
+}
+
+static void compiled_names_judge_like_the_rules_one_by_one(void **state)
+{
+	static struct policy_rule rules[RULES_MAX];
+	uint32_t held = 0;
+
+	(void)state;
+	for (int round = 0; round < 2000; round++) {
+		struct policy_builder *b = policy_builder_new();
+		struct siphash_key key = {.k = {rng(), rng()}};
+		uint32_t count = rng() % RULES_MAX;
+		struct policy_error err;
+		struct policy *p;
+
+		assert_non_null(b);
+		policy_builder_set_key(b, &key);
+		policy_builder_set_default(b, POLICY_EGRESS, POLICY_DENY);
+		policy_builder_set_default(b, POLICY_INGRESS, POLICY_DENY);
+		for (uint32_t i = 0; i < count; i++) {
+			rules[i] = random_rule();
+			assert_int_equal(policy_builder_add_rule(b, &rules[i], &err), 0);
+		}
+		assert_int_equal(policy_builder_compile(b, &p), 0);
+		policy_builder_free(b);
+		for (int i = 0; i < 100; i++) {
+			struct name n = random_name();
+
+			held += check_random_query(p, rules, count);
+			assert_int_equal(policy_judge_name(p, &n, POLICY_UDP).rule,
+			    naive_asked(rules, count, &n));
+		}
+		policy_free(p);
+	}
+	assert_true(held > 2000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +643,7 @@ int main(void)
 	    cmocka_unit_test(names_are_judged_before_they_are_asked),
 	    cmocka_unit_test(metadata_has_names_too),
 	    cmocka_unit_test(answers_lead_to_public_addresses_or_to_named_ones),
+	    cmocka_unit_test(compiled_names_judge_like_the_rules_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
