@@ -53,6 +53,8 @@ struct policy_builder {
 	enum policy_action defaults[POLICY_DIRECTION_COUNT];
 	struct nat64_prefix nat64[POLICY_NAT64_MAX];
 	uint32_t nat64_count;
+
+	struct policy_builder *next; /* layer; owned */
 };
 
 struct policy_builder *policy_builder_new(void)
@@ -62,13 +64,27 @@ struct policy_builder *policy_builder_new(void)
 
 void policy_builder_free(struct policy_builder *b)
 {
-	if (!b)
-		return;
-	free(b->rules);
-	free(b->ranges);
-	free(b->hosts);
-	free(b->names);
-	free(b);
+	while (b) {
+		struct policy_builder *next = b->next;
+
+		free(b->rules);
+		free(b->ranges);
+		free(b->hosts);
+		free(b->names);
+		free(b);
+		b = next;
+	}
+}
+
+struct policy_builder *policy_builder_add_layer(struct policy_builder *b)
+{
+	int layers = 1;
+
+	for (; b->next; b = b->next)
+		layers++;
+	if (layers < POLICY_LAYERS_MAX)
+		b->next = policy_builder_new();
+	return layers < POLICY_LAYERS_MAX ? b->next : NULL;
 }
 
 /* Keeps the name of a rule. 0 or -ENOMEM. */
@@ -316,16 +332,18 @@ static struct policy *new_policy(const struct policy_builder *b, unsigned int pr
 	for (int i = 0; i < POLICY_DIRECTION_COUNT; i++)
 		if (b->has_default[i])
 			p->defaults[i] = b->defaults[i];
-	memcpy(p->nat64, b->nat64, sizeof(p->nat64));
-	p->nat64_count = b->nat64_count;
 	add_profile_rules(p, profile);
 	return p;
 }
 
-int policy_builder_compile(const struct policy_builder *b, struct policy **ret_policy)
+/* Compiles one layer of the policy that `top` builds. 0 or -ENOMEM. */
+static int compile_layer(
+    const struct policy_builder *b, const struct policy_builder *top, struct policy **ret_policy)
 {
-	const struct compile_input in = {
-	    .hosts = b->hosts, .host_count = b->host_count, .name_text = b->names, .key = &b->key};
+	const struct compile_input in = {.hosts = top->hosts,
+	    .host_count = top->host_count,
+	    .name_text = b->names,
+	    .key = &top->key};
 	unsigned int profile = b->profile;
 	struct policy *p;
 
@@ -334,10 +352,33 @@ int policy_builder_compile(const struct policy_builder *b, struct policy **ret_p
 	p = new_policy(b, profile);
 	if (!p)
 		return -ENOMEM;
+	memcpy(p->nat64, top->nat64, sizeof(p->nat64));
+	p->nat64_count = top->nat64_count;
 	if (policy_compile(p, &in) < 0) {
 		policy_free(p);
 		return -ENOMEM;
 	}
 	*ret_policy = p;
+	return 0;
+}
+
+int policy_builder_compile(const struct policy_builder *b, struct policy **ret_policy)
+{
+	struct policy *first = NULL;
+	struct policy **end = &first;
+	uint32_t rules = 0;
+	uint32_t layers = 0;
+
+	for (const struct policy_builder *l = b; l; l = l->next) {
+		if (compile_layer(l, b, end) < 0) {
+			policy_free(first);
+			return -ENOMEM;
+		}
+		(*end)->layer = layers++;
+		(*end)->rule_base = rules;
+		rules += (*end)->rule_count;
+		end = &(*end)->next;
+	}
+	*ret_policy = first;
 	return 0;
 }

@@ -119,7 +119,7 @@ static bool names_local_translation(const struct policy *p, uint32_t rule)
 	       addr_embeds_unknown(&p->rules[rule].prefix);
 }
 
-struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q)
+static struct policy_verdict judge_layer(const struct policy *p, const struct policy_query *q)
 {
 	struct policy_query inner = *q;
 	struct policy_verdict v;
@@ -151,6 +151,31 @@ struct policy_verdict policy_judge(const struct policy *p, const struct policy_q
 			return inner_verdict;
 		if (inner_verdict.action == POLICY_HOLD)
 			v = inner_verdict;
+	}
+	return v;
+}
+
+void judge_number(const struct policy *layer, struct policy_verdict *v)
+{
+	v->layer = layer->layer;
+	if (v->rule < layer->rule_count)
+		v->rule += layer->rule_base;
+	if (v->near < layer->rule_count)
+		v->near += layer->rule_base;
+}
+
+struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q)
+{
+	struct policy_verdict v = judge_layer(p, q);
+
+	for (p = p->next; p && v.action != POLICY_DENY; p = p->next) {
+		struct policy_verdict floor = judge_layer(p, q);
+
+		if (floor.action == POLICY_ALLOW ||
+		    (floor.action == POLICY_HOLD && v.action == POLICY_HOLD))
+			continue;
+		judge_number(p, &floor);
+		v = floor;
 	}
 	return v;
 }

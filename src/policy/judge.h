@@ -13,6 +13,9 @@ enum {
 void judge_set_rule(const struct policy *p, struct policy_verdict *v,
     enum policy_direction direction, uint32_t rule);
 
+/* Makes a layer's verdict one of the whole policy. */
+void judge_number(const struct policy *layer, struct policy_verdict *v);
+
 /* Destinations that are never right on a wire, and addresses that are none at all. */
 bool judge_is_floor(
     enum addr_class class, enum policy_direction direction, const struct ip_addr *addr);

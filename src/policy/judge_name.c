@@ -189,6 +189,15 @@ void judge_by_name(const struct policy *p, const struct policy_query *q, struct 
 		explain_near(p, q, lower_of(first, n.deny), &n, v);
 }
 
+uint32_t name_record_asked(const struct policy *p, const struct name_record *r, enum name_kind kind)
+{
+	enum name_kind own = (r->flags & NAME_RECORD_SUFFIX) != 0 ? NAME_SUFFIX : NAME_EXACT;
+
+	if ((r->flags & NAME_RECORD_NODE) != 0)
+		return p->names.nodes[r->ref].asked[kind];
+	return own == kind && (r->directions & POLICY_DIR_EGRESS) != 0 ? r->ref : RULE_NONE;
+}
+
 /* The first rule for egress about a name, whatever its protocols and ports. */
 static uint32_t find_asked(const struct policy *p, const struct name *name)
 {
@@ -198,19 +207,9 @@ static uint32_t find_asked(const struct policy *p, const struct name *name)
 	bool is_whole;
 
 	name_walk_init(&w, &p->names, name);
-	while ((r = name_walk_next(&w, &is_whole))) {
-		bool is_suffix = (r->flags & NAME_RECORD_SUFFIX) != 0;
-
-		if ((r->flags & NAME_RECORD_NODE) != 0) {
-			const struct name_node *node = &p->names.nodes[r->ref];
-
-			first = lower_of(first, node->asked[NAME_SUFFIX]);
-			if (is_whole)
-				first = lower_of(first, node->asked[NAME_EXACT]);
-		} else if ((is_whole || is_suffix) && (r->directions & POLICY_DIR_EGRESS) != 0) {
-			first = lower_of(first, r->ref);
-		}
-	}
+	while ((r = name_walk_next(&w, &is_whole)))
+		for (int k = is_whole ? NAME_EXACT : NAME_SUFFIX; k <= NAME_SUFFIX; k++)
+			first = lower_of(first, name_record_asked(p, r, (enum name_kind)k));
 	return first;
 }
 
@@ -231,7 +230,7 @@ static bool is_metadata_name(const struct name *name)
 	return false;
 }
 
-struct policy_verdict policy_judge_name(
+static struct policy_verdict judge_name_layer(
     const struct policy *p, const struct name *name, enum policy_proto proto)
 {
 	const struct policy_query q = {
@@ -244,6 +243,20 @@ struct policy_verdict policy_judge_name(
 	judge_set_rule(p, &v, POLICY_EGRESS, lower_of(first, find_asked(p, name)));
 	if (is_metadata && v.rule == RULE_NONE && v.action == POLICY_DENY)
 		v.why = POLICY_WHY_METADATA;
+	judge_number(p, &v);
+	return v;
+}
+
+struct policy_verdict policy_judge_name(
+    const struct policy *p, const struct name *name, enum policy_proto proto)
+{
+	struct policy_verdict v = judge_name_layer(p, name, proto);
+
+	for (p = p->next; p && v.action == POLICY_ALLOW; p = p->next) {
+		struct policy_verdict floor = judge_name_layer(p, name, proto);
+
+		v = floor.action == POLICY_ALLOW ? v : floor;
+	}
 	return v;
 }
 
@@ -286,15 +299,13 @@ static struct policy_verdict judge_answer_one(const struct policy *p, const stru
 	return v;
 }
 
-struct policy_verdict policy_judge_answer(
-    const struct policy *p, const struct name *name, const struct ip_addr *addr)
+static struct policy_verdict judge_answer_layer(const struct policy *p, const struct ip_addr *addr)
 {
 	struct policy_verdict v = judge_answer_one(p, addr);
 	struct ip_addr embedded[JUDGE_EMBEDDED_MAX];
 	bool is_known = true;
 	size_t n = 0;
 
-	(void)name;
 	if (v.action == POLICY_DENY)
 		return v;
 	if (!ip_addr_is_v4(addr))
@@ -308,6 +319,21 @@ struct policy_verdict policy_judge_answer(
 
 		if (inner.action == POLICY_DENY)
 			return inner;
+	}
+	return v;
+}
+
+struct policy_verdict policy_judge_answer(
+    const struct policy *p, const struct name *name, const struct ip_addr *addr)
+{
+	struct policy_verdict v = {.action = POLICY_ALLOW};
+
+	(void)name; /* no rule opens an address for one name only */
+	for (const struct policy *l = p; l && v.action == POLICY_ALLOW; l = l->next) {
+		struct policy_verdict own = judge_answer_layer(l, addr);
+
+		judge_number(l, &own);
+		v = own.action == POLICY_DENY || l == p ? own : v;
 	}
 	return v;
 }

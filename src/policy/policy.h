@@ -47,6 +47,7 @@ enum policy_proto {
 
 enum {
 	POLICY_RULES_MAX = 1 << 22,  /* rules in one policy */
+	POLICY_LAYERS_MAX = 4,       /* in one policy, its own rules among them */
 	POLICY_NAT64_MAX = 4,        /* translation prefixes in one policy */
 	POLICY_RULE_TEXT_MAX = 1280, /* longest text of a rule, with its NUL */
 };
@@ -105,8 +106,15 @@ void policy_builder_clear_hosts(struct policy_builder *b);
 __attribute__((warn_unused_result)) int policy_builder_add_nat64(
     struct policy_builder *b, const struct ip_addr *prefix, unsigned int len);
 
+/* Adds a layer: what the rules before it allow must be allowed by its rules too, so that a platform can
+ * set a floor that a tenant cannot widen. Returns its builder, for rules, profiles and defaults; it
+ * belongs to b, whose host addresses, NAT64 prefixes and key count in all layers. NULL without
+ * memory or behind POLICY_LAYERS_MAX. Layers have numbers from 1 on, b's own rules are layer 0; rules
+ * are numbered on from one layer to the next. */
+struct policy_builder *policy_builder_add_layer(struct policy_builder *b);
+
 /* Compiles a snapshot; the builder can be used on. If neither a rule, nor a profile, nor a default
- * for egress was given, the profile is `public`. 0 or -ENOMEM. The caller frees the snapshot. */
+ * for egress was given to a layer, its profile is `public`. 0 or -ENOMEM. The caller frees the snapshot. */
 __attribute__((warn_unused_result)) int policy_builder_compile(
     const struct policy_builder *b, struct policy **ret_policy);
 
@@ -175,6 +183,9 @@ struct policy_verdict {
  * is known, the action is POLICY_HOLD, and `rule` is the first of these: connect, give the guest what
  * the server says, keep what the guest says, and judge again with has_first_flight. A caller that
  * never looks sets it at once. No verdict of a query with has_first_flight is POLICY_HOLD.
+ *
+ * All layers must allow; the verdict is that of the first that denies, else of the first that holds, else of
+ * layer 0.
  */
 struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q);
 
@@ -201,19 +212,32 @@ const char *policy_why_name(enum policy_why why);
  * cut to cap bytes; returns out. */
 const char *policy_rule_text(const struct policy *p, uint32_t rule, char *out, size_t cap);
 
-/* Rules of the snapshot, those of the profile included. */
+/* Rules of the snapshot in all layers, those of the profiles included. */
 uint32_t policy_rule_count(const struct policy *p);
 
+/* The layer of a rule; *ret_number: its number in that layer, from 0. */
+uint32_t policy_rule_layer(const struct policy *p, uint32_t rule, uint32_t *ret_number);
+
+/* The default of layer 0. */
 enum policy_action policy_default(const struct policy *p, enum policy_direction direction);
 
 /* Bytes of memory that the snapshot holds. */
 size_t policy_memory(const struct policy *p);
 
-/* A rule that can never decide anything. */
+enum policy_warning_kind {
+	POLICY_WARN_COVERED,   /* `by` matches all that it does before: it decides nothing */
+	POLICY_WARN_FLOOR,     /* it allows only what is never allowed */
+	POLICY_WARN_PINNED,    /* a deny by name: `by` allows its names where they led */
+	POLICY_WARN_ADDRESSES, /* a deny by name: `by` allows most addresses before */
+	POLICY_WARN_UNASKED,   /* an allow by name: `by` denies that its names are asked */
+};
+
+/* A rule that decides nothing, or less than it seems. */
 struct policy_warning {
 	uint32_t rule;
-	uint32_t by;   /* the earlier rule that matches all that it does, or POLICY_RULE_FLOOR */
-	bool is_alone; /* false: `by` together with rules before it */
+	uint32_t by;   /* the earlier rule that is in its way, or POLICY_RULE_FLOOR */
+	bool is_alone; /* COVERED: false: `by` together with rules before it */
+	enum policy_warning_kind kind;
 };
 
 /* The next warning about the rules from *cursor on (0 at first), which it moves; false: no more. Rules

@@ -169,6 +169,10 @@ struct policy {
 
 	struct nat64_prefix nat64[POLICY_NAT64_MAX];
 	uint32_t nat64_count;
+
+	struct policy *next; /* the next layer, or NULL */
+	uint32_t layer;      /* number of this one */
+	uint32_t rule_base;  /* rules in those before it */
 };
 
 static inline enum addr_class place_class(uint32_t place)
@@ -218,6 +222,13 @@ void match_builder_free(struct match_builder *b);
 /* The match of rules (numbers, ascending) of one target. 0 or -ENOMEM. */
 __attribute__((warn_unused_result)) int match_build(
     struct match_builder *b, const uint32_t *rules, size_t count, uint32_t *ret_match);
+
+/* The layer that has a rule; its number there is *rule then. NULL: no layer has. */
+const struct policy *policy_layer_of(const struct policy *p, uint32_t *rule);
+
+/* The first rule of a record for egress, whatever its protocols and ports; or RULE_NONE. */
+uint32_t name_record_asked(
+    const struct policy *p, const struct name_record *r, enum name_kind kind);
 
 /* Makes the index of the names; name_text is what the names of the rules are offsets in. 0 or -ENOMEM. */
 __attribute__((warn_unused_result)) int names_compile(struct policy *p, struct match_builder *b,

@@ -59,6 +59,7 @@ static bool build(long n)
 {
 	struct policy_error err = {.column = 0};
 	struct ip_addr host = ip_addr_v4(0x64600001);
+	struct policy_builder *layer;
 	struct policy_builder *b;
 	struct policy *p = NULL;
 	bool has_failed = false;
@@ -81,6 +82,16 @@ static bool build(long n)
 		assert_int_equal(policy_builder_add_host(b, &host), 0);
 	}
 	assert_int_equal(policy_builder_add_profile(b, "public", &err), 0);
+	layer = policy_builder_add_layer(b);
+	if (!layer) {
+		has_failed = true;
+		layer = policy_builder_add_layer(b);
+	}
+	assert_non_null(layer);
+	if (policy_builder_add_rules(layer, rules, &err) < 0) {
+		has_failed = true;
+		assert_int_equal(policy_builder_add_rules(layer, rules, &err), 0);
+	}
 	if (policy_builder_compile(b, &p) < 0) {
 		has_failed = true;
 		assert_null(p);
@@ -89,7 +100,7 @@ static bool build(long n)
 	/* A shrinking that fails leaves the larger array. */
 	has_failed = has_failed || left < 0;
 	left = -1;
-	assert_int_equal(policy_rule_count(p), 8 * 12 + 2);
+	assert_int_equal(policy_rule_count(p), 9 * 12 + 2);
 	policy_free(p);
 	policy_builder_free(b);
 	return !has_failed;

@@ -379,6 +379,72 @@ static void answers_lead_to_public_addresses_or_to_named_ones(void **state)
 	assert_false(may_answer("allow@any,allow@10.0.0.0/8", NULL, "10.0.0.1"));
 }
 
+/* A14, B23: all layers must allow, and the verdict says which does not. */
+static void no_rule_widens_a_platform_floor(void **state)
+{
+	static const struct {
+		const char *addr;
+		enum policy_action action;
+		uint32_t layer;
+	} pings[] = {
+	    {"100.96.0.1", POLICY_DENY, 1}, /* A14: the gateway */
+	    {"10.0.0.1", POLICY_DENY, 1},   /* B23 */
+	    {"1.2.3.4", POLICY_ALLOW, 0},
+	    {"5.6.7.8", POLICY_DENY, 0},
+	};
+	struct policy_builder *b = policy_builder_new();
+	struct policy_builder *floor = b ? policy_builder_add_layer(b) : NULL;
+	struct ip_addr gateway = addr_of("100.96.0.1");
+	struct name name = name_of("a.example");
+	struct name denied = name_of("b.example");
+	struct policy_error err;
+	struct policy *p;
+	char text[POLICY_RULE_TEXT_MAX];
+	uint32_t number;
+
+	(void)state;
+	assert_non_null(floor);
+	assert_int_equal(
+	    policy_builder_add_rules(b, "deny@5.6.7.8,allow@private,allow@any", &err), 0);
+	assert_int_equal(policy_builder_add_rules(floor, "deny@b.example", &err), 0);
+	assert_int_equal(policy_builder_add_profile(floor, "public", &err), 0);
+	assert_int_equal(policy_builder_add_host(b, &gateway), 0);
+	assert_int_equal(policy_builder_compile(b, &p), 0);
+	for (size_t i = 0; i < sizeof(pings) / sizeof(pings[0]); i++) {
+		struct policy_query q = {.proto = POLICY_ICMP4, .addr = addr_of(pings[i].addr)};
+		struct policy_verdict v = policy_judge(p, &q);
+		struct ip_addr a = addr_of(pings[i].addr);
+
+		assert_int_equal(v.action, pings[i].action);
+		assert_int_equal(v.layer, pings[i].layer);
+		if (i < 2) /* the tenant allows the address for answers, the floor does not */
+			assert_int_equal(policy_judge_answer(p, &name, &a).action, POLICY_DENY);
+		q.proto = POLICY_TCP; /* the floor's deny by name holds what the tenant allows */
+		q.has_port = true;
+		q.port = 443;
+		v = policy_judge(p, &q);
+		assert_int_equal(v.action, i == 2 ? POLICY_HOLD : POLICY_DENY);
+		q.claim = &denied;
+		v = policy_judge(p, &q);
+		assert_int_equal(v.action, POLICY_DENY);
+		assert_int_equal(v.rule, i == 3 ? 0 : 3);
+	}
+	assert_int_equal(policy_judge_name(p, &name, POLICY_UDP).action, POLICY_ALLOW);
+	assert_int_equal(policy_judge_name(p, &denied, POLICY_UDP).action, POLICY_DENY);
+	assert_int_equal(policy_judge_name(p, &denied, POLICY_UDP).layer, 1);
+	assert_int_equal(policy_rule_count(p), 6);
+	assert_string_equal(policy_rule_text(p, 3, text, sizeof(text)), "deny@b.example");
+	assert_int_equal(policy_rule_layer(p, 3, &number), 1);
+	assert_int_equal(number, 0);
+	assert_int_equal(policy_rule_layer(p, 2, &number), 0);
+	assert_int_equal(number, 2);
+	policy_free(p);
+	for (int i = 2; i < POLICY_LAYERS_MAX; i++)
+		assert_non_null(policy_builder_add_layer(b));
+	assert_null(policy_builder_add_layer(b));
+	policy_builder_free(b);
+}
+
 /*
  * The definition, rule by rule
  */
@@ -557,6 +623,30 @@ static void make_query(struct random_query *r)
 	q->must_claim = q->has_first_flight && rng() % 2;
 }
 
+/* What is said of rules is true of a verdict and of what was asked. */
+static void check_warnings(
+    const struct policy *p, const struct policy_query *q, const struct name *asked)
+{
+	struct policy_verdict v = policy_judge(p, q);
+	struct policy_verdict asking = policy_judge_name(p, asked, POLICY_UDP);
+	struct policy_warning w;
+	uint32_t cursor = 0;
+
+	while (policy_warning_next(p, &cursor, &w)) {
+		bool decides = v.rule == w.rule && v.action != POLICY_HOLD;
+
+		assert_int_not_equal(w.kind, POLICY_WARN_FLOOR);
+		assert_true(w.by < w.rule);
+		if (w.kind == POLICY_WARN_COVERED || w.kind == POLICY_WARN_UNASKED)
+			assert_int_not_equal(asking.rule, w.rule);
+		if (w.kind == POLICY_WARN_COVERED)
+			assert_false(decides);
+		if (w.kind == POLICY_WARN_PINNED && q->claim && q->pin_count > 0 &&
+		    name_eq(q->claim, q->pins[0]))
+			assert_false(decides);
+	}
+}
+
 /* The compiled policy does what the definition says; and what is decided without the claim is decided the
  * same with any. Returns whether the query was held. */
 static bool check_random_query(
@@ -582,6 +672,7 @@ static bool check_random_query(
 		    r.query.claim ? r.claim.text : "-", r.query.has_first_flight, (int)got.rule,
 		    (int)got.action, (int)want.rule, (int)want.action);
 	}
+	check_warnings(p, &r.query, &r.claim);
 	if (r.query.has_first_flight || got.action == POLICY_HOLD)
 		return got.action == POLICY_HOLD;
 	r.query.has_first_flight = true;
@@ -643,6 +734,7 @@ int main(void)
 	    cmocka_unit_test(names_are_judged_before_they_are_asked),
 	    cmocka_unit_test(metadata_has_names_too),
 	    cmocka_unit_test(answers_lead_to_public_addresses_or_to_named_ones),
+	    cmocka_unit_test(no_rule_widens_a_platform_floor),
 	    cmocka_unit_test(compiled_names_judge_like_the_rules_one_by_one),
 	};
 
