@@ -137,8 +137,8 @@ static void limits_without_sense_are_refused_R4(void **state)
 	assert_false(shape_is_wanted(&s.engine.shape));
 	assert_int_equal(set(&s, "net-ingress-ops-burst", "5", error), 0);
 	assert_int_equal(settings_check(&s, error), -EINVAL);
-	assert_string_equal(error,
-	    "--net-ingress-ops-burst limits nothing by itself; give --net-ingress-ops too");
+	assert_string_equal(
+	    error, "--net-ingress-ops-burst limits nothing by itself; give --net-ingress-ops too");
 	assert_int_equal(set(&s, "net-ingress-ops", "5/1s", error), 0);
 	assert_int_equal(settings_check(&s, error), 0);
 }
