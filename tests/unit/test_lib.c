@@ -22,6 +22,7 @@ enum {
 	OPTIONS_MAX = 16,
 	LINES_MAX = 4096,
 	ENGINES = 20,
+	FLOOD = 32768, /* the largest queue */
 	CSUM = 1 << 1, /* VIRTIO_NET_F_GUEST_CSUM */
 };
 
@@ -156,6 +157,18 @@ static void ping_gateway(struct guest *g)
 	assert_int_equal(g->got_len, sizeof(frame));
 	assert_int_equal(g->got[MK_IP4_L4], 0);
 	assert_memory_equal(g->got + MK_IP4_L4 + 4, frame + MK_IP4_L4 + 4, 60);
+}
+
+static uint64_t counter(const struct guest *g, const char *wanted)
+{
+	const char *name;
+	uint64_t value;
+
+	for (uint32_t i = 0; sluice_engine_counter(g->engine, i, &name, &value) == 0; i++)
+		if (strcmp(name, wanted) == 0)
+			return value;
+	fail_msg("there is no counter %s", wanted);
+	return 0;
 }
 
 /* ---- a name server ---- */
@@ -434,6 +447,46 @@ static void frames_and_names_pass_with_a_thread_of_its_own(void **state)
 	(void)close(server);
 }
 
+/* 1.1.14: what comes from outside does not wait until all that the guest has sent is done. */
+static void a_guest_that_floods_does_not_starve_what_comes_to_it(void **state)
+{
+	struct sluice_option options[] = {BOTH_FAMILIES, {"dns-nameserver", NULL}};
+	struct sluice_config c = config_of(options, 3, 0);
+	uint8_t header[SLUICE_HEADER_LEN] = {0};
+	uint8_t frame[128] = {0};
+	struct iovec iov[2] = {
+	    {.iov_base = header, .iov_len = sizeof(header)}, {.iov_base = frame, .iov_len = 60}};
+	char server_text[32];
+	int server = nameserver_new(server_text);
+	bool is_answered = false;
+	uint64_t pushed = 2;
+	struct sluice_frame f;
+	struct guest g;
+
+	(void)state;
+	options[2].value = server_text;
+	c.tx_frames = FLOOD;
+	g = guest_of(&c);
+	resolve(&g);
+	send_frame(&g, frame, dns_query(frame));
+	memset(frame, 0, sizeof(frame)); /* of no ethertype */
+	(void)hex_put(frame, MK_GATEWAY_MAC MK_GUEST_MAC);
+	while (sluice_ring_push(g.ring, iov, 2) == 0)
+		pushed++;
+	assert_true(pushed >= FLOOD);
+	while (sluice_ring_stage(g.ring, &f) == 0) {
+		assert_int_equal(sluice_engine_turn(g.engine), 0);
+		if (!is_answered && is_readable(server)) {
+			answer(server);
+			is_answered = true;
+		}
+	}
+	assert_int_equal(mk_get16(f.bytes + 12 + MK_IP4_L4), 53);
+	assert_true(counter(&g, "nic_tx_frames") < pushed);
+	sluice_engine_free(g.engine);
+	(void)close(server);
+}
+
 /* 1.1.15: nothing wakes an idle engine. */
 static void an_idle_engine_is_not_readable(void **state)
 {
@@ -509,6 +562,57 @@ static void many_engines_live_in_one_process(void **state)
 	assert_int_equal(count_descriptors(), descriptors);
 }
 
+/* ---- offloads ---- */
+
+/* The flags in the header of a segment to a guest whose driver has accepted these features: whether its checksum is to be
+ * finished. If not, it is. */
+static uint8_t flags_of_segment(uint64_t features)
+{
+	static const struct sluice_option options[] = {BOTH_FAMILIES, {"net", "none"}};
+	struct sluice_config c = config_of(options, 3, 0);
+	uint8_t frame[54] = {0};
+	struct sluice_frame f;
+	struct guest g;
+	uint8_t flags;
+
+	g = guest_of(&c);
+	while (sluice_ring_detach(g.ring) == -EINPROGRESS)
+		turn(&g);
+	assert_int_equal(sluice_ring_attach(g.ring, features), 0);
+	resolve(&g);
+	(void)mk_ip4(frame, MK_GUEST4, MK_REMOTE4, 6, 20, 1, 0);
+	(void)hex_put(frame + MK_IP4_L4, "c000 01bb 00000001 00000000 5002 ffff 0000 0000");
+	mk16(frame + MK_IP4_L4 + 16, mk_l4_sum(frame, MK_IP4_L4, 20, 6));
+	send_frame(&g, frame, sizeof(frame));
+	while (sluice_ring_stage(g.ring, &f) == 0)
+		turn(&g);
+	assert_int_equal(f.bytes[12 + MK_IP4_L4 + 13] & 0x04, 0x04); /* a reset */
+	flags = f.bytes[0];
+	assert_int_equal(mk_l4_sum(f.bytes + 12, MK_IP4_L4, 20, 6) == 0, flags == 0);
+	sluice_engine_free(g.engine);
+	return flags;
+}
+
+/* 1.1.4: what may be offered, and what of it was accepted. */
+static void offloads_are_those_that_the_driver_accepts(void **state)
+{
+	const uint64_t offered = 1ULL << 0 | 1ULL << 1 | 1ULL << 3 | 1ULL << 5 | 1ULL << 7 |
+				 1ULL << 8 | 1ULL << 11 | 1ULL << 12 | 1ULL << 14 | 1ULL << 32 |
+				 1ULL << 54 | 1ULL << 55 | 1ULL << 56;
+	struct guest g = guest_new(0);
+
+	(void)state;
+	assert_int_equal(sluice_ring_features(g.ring), offered);
+	sluice_engine_free(g.engine);
+	g = guest_new(SLUICE_POST_RX);
+	assert_int_equal(sluice_ring_features(g.ring), offered | 1ULL << 15);
+	sluice_engine_free(g.engine);
+	/* virtio 1.2, 5.1.3.1: offloads towards the guest need GUEST_CSUM. */
+	assert_int_equal(flags_of_segment(0), 0);
+	assert_int_equal(flags_of_segment(offered & ~(1ULL << 1)), 0);
+	assert_int_equal(flags_of_segment(CSUM), 1);
+}
+
 /* ---- what is told ---- */
 
 struct lines {
@@ -523,18 +627,6 @@ static void on_event(void *ctx, const char *line, size_t len)
 	assert_true(l->len + len < sizeof(l->text));
 	memcpy(l->text + l->len, line, len);
 	l->len += len;
-}
-
-static uint64_t counter(const struct guest *g, const char *wanted)
-{
-	const char *name;
-	uint64_t value;
-
-	for (uint32_t i = 0; sluice_engine_counter(g->engine, i, &name, &value) == 0; i++)
-		if (strcmp(name, wanted) == 0)
-			return value;
-	fail_msg("there is no counter %s", wanted);
-	return 0;
 }
 
 /* 1.1.12: what was taken and delivered is counted, at both ends of the ring. */
@@ -627,9 +719,11 @@ int main(void)
 	    cmocka_unit_test(the_interface_is_told_in_the_strings_of_the_reference),
 	    cmocka_unit_test(frames_and_names_pass_in_the_callers_thread),
 	    cmocka_unit_test(frames_and_names_pass_with_a_thread_of_its_own),
+	    cmocka_unit_test(a_guest_that_floods_does_not_starve_what_comes_to_it),
 	    cmocka_unit_test(an_idle_engine_is_not_readable),
 	    cmocka_unit_test(an_engine_that_is_asked_to_finish_ends),
 	    cmocka_unit_test(many_engines_live_in_one_process),
+	    cmocka_unit_test(offloads_are_those_that_the_driver_accepts),
 	    cmocka_unit_test(denials_are_told_and_everything_is_counted),
 	    cmocka_unit_test(lent_memory_and_posted_buffers_come_back),
 	};
