@@ -61,6 +61,7 @@ static void make_printable(char *text)
 int lib_refuse(struct sluice_error *error, int code, const char *format, ...)
 {
 	va_list args;
+	size_t len;
 
 	if (!error)
 		return code;
@@ -68,9 +69,17 @@ int lib_refuse(struct sluice_error *error, int code, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(error->text, sizeof(error->text), format, args);
 	va_end(args);
+	/* Where it is met says little; what to do is always the same. */
+	len = strlen(error->text);
+	if (code == -EMFILE)
+		(void)snprintf(error->text + len, sizeof(error->text) - len,
+		    "; raise the limit of open files (RLIMIT_NOFILE)");
 	make_printable(error->text);
 	return code;
 }
+
+/* Larger than any structure of ours will be: what lies in a size that nobody has set is seldom less. */
+#define STRUCTURE_MAX 4096U
 
 int lib_copy_in(void *own, size_t own_size, size_t min_size, const void *callers)
 {
@@ -78,7 +87,7 @@ int lib_copy_in(void *own, size_t own_size, size_t min_size, const void *callers
 	size_t size;
 
 	memcpy(&size, callers, sizeof(size));
-	if (size < min_size)
+	if (size < min_size || size > STRUCTURE_MAX)
 		return -EINVAL;
 	for (size_t i = own_size; i < size; i++)
 		if (bytes[i] != 0)
@@ -95,7 +104,7 @@ int lib_copy_out(void *callers, const void *own, size_t own_size, size_t min_siz
 	size_t known;
 
 	memcpy(&size, callers, sizeof(size));
-	if (size < min_size)
+	if (size < min_size || size > STRUCTURE_MAX)
 		return -EINVAL;
 	known = size < own_size ? size : own_size;
 	memcpy(to + sizeof(size), (const uint8_t *)own + sizeof(size), known - sizeof(size));

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,6 +273,26 @@ static void wrong_configurations_are_refused_in_one_sentence(void **state)
 	}
 }
 
+/* Which most VMMs meet first: an engine has some descriptors, and each of its connections one. */
+static void too_few_descriptors_are_told_with_the_remedy(void **state)
+{
+	struct sluice_config c = config_of(NULL, 0, 0);
+	struct rlimit before;
+	struct rlimit few;
+	struct sluice_engine *e;
+	struct sluice_error error;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(sluice_engine_new(&c, &e, &error), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(error.code, -EMFILE);
+	assert_non_null(strstr(error.text, "Too many open files; raise the limit of open files"));
+}
+
 static void a_wrong_rule_is_shown_with_its_place(void **state)
 {
 	struct sluice_option o[] = {{"net-rule", "allow@example.com:tcq"}, {"net", "publik"}};
@@ -294,6 +315,8 @@ static void fields_of_another_version_are_refused_unless_they_are_zero(void **st
 		uint64_t newer;
 	} c = {.c = {.size = sizeof(c)}, .newer = 1};
 	struct sluice_config old = {.size = sizeof(old) - 1};
+	struct sluice_config unset = {.size = SIZE_MAX};
+	struct sluice_interface interface = {.size = SIZE_MAX - 1};
 	struct sluice_config other = SLUICE_CONFIG_INIT;
 	struct sluice_engine *e;
 	struct sluice_error error;
@@ -308,6 +331,10 @@ static void fields_of_another_version_are_refused_unless_they_are_zero(void **st
 	assert_int_equal(sluice_engine_new(&old, &e, &error), -EINVAL);
 	assert_string_equal(
 	    error.text, "the configuration has no right size; begin with SLUICE_CONFIG_INIT");
+	assert_int_equal(sluice_engine_new(&unset, &e, &error), -EINVAL);
+	assert_int_equal(sluice_engine_new(&other, &e, &error), 0);
+	assert_int_equal(sluice_engine_interface(e, &interface), -EINVAL);
+	sluice_engine_free(e);
 	other.document = "{}";
 	assert_int_equal(sluice_engine_new(&other, &e, &error), -EINVAL);
 	other.document = NULL;
@@ -712,6 +739,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(wrong_configurations_are_refused_in_one_sentence),
+	    cmocka_unit_test(too_few_descriptors_are_told_with_the_remedy),
 	    cmocka_unit_test(a_wrong_rule_is_shown_with_its_place),
 	    cmocka_unit_test(fields_of_another_version_are_refused_unless_they_are_zero),
 	    cmocka_unit_test(all_settings_are_options),
