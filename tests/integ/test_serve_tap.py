@@ -153,8 +153,17 @@ class Descriptors(TapCase):
         self.check(IFF_VNET_HDR)
 
     def test_without_headers(self):
-        """Nothing is offloaded then."""
-        self.check(0)
+        """Nothing is offloaded then: frames of the MTU, with whole checksums."""
+        guest = self.new_guest()
+        fd = self.open(guest, 0)
+        serve = self.serve(f"tap:fd:{fd}", pass_fds=(fd,))
+        self.configure(guest, mac=None)
+        self.exchange(guest)
+        self.assertEqual(serve.stop(), 0)
+        stats = serve.stats()
+        self.assertEqual([stats.get(n, 0) for n in ("nic_tx_broken", "nic_rx_lost")], [0, 0])
+        for way in ("tx", "rx"):
+            self.assertLessEqual(stats[f"nic_{way}_bytes"] / stats[f"nic_{way}_frames"], 1514)
 
     def test_with_packet_information(self):
         """Four bytes before each frame. (TUNGETIFF says that there are none, whether they are there or not.)"""
