@@ -26,6 +26,9 @@ uint32_t judge_find_addr(const struct policy *p, const struct policy_query *q, u
 /* Begins to look for the rules by name of a query, so that the memory comes in the meantime. */
 void judge_begin_names(const struct policy *p, const struct policy_query *q, struct name_walk *w);
 
+/* Whether the claim of a query is known, or will never be. */
+bool judge_is_final(const struct policy_query *q);
+
 /* Lets rules by name change the verdict that the others gave. */
 void judge_by_name(const struct policy *p, const struct policy_query *q, struct name_walk *w,
     struct policy_verdict *v);

@@ -141,8 +141,7 @@ static void explain_near(const struct policy *p, const struct policy_query *q, u
 	}
 }
 
-/* Whether the claim is known, or will never be. */
-static bool is_final(const struct policy_query *q)
+bool judge_is_final(const struct policy_query *q)
 {
 	return q->has_first_flight || q->claim || q->direction != POLICY_EGRESS ||
 	       q->proto == POLICY_ICMP4 || q->proto == POLICY_ICMP6;
@@ -165,7 +164,7 @@ void judge_by_name(const struct policy *p, const struct policy_query *q, struct 
 
 	if (has_claim) {
 		find_by_claim(p, q, w, first, &n);
-	} else if (!is_final(q)) {
+	} else if (!judge_is_final(q)) {
 		uint32_t unused = RULE_NONE;
 		uint32_t change;
 

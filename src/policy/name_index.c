@@ -188,3 +188,37 @@ const struct name_record *name_walk_next(struct name_walk *w, bool *ret_is_whole
 	}
 	return NULL;
 }
+
+const struct name_record *name_index_next(const struct name_index *x, uint32_t *offset)
+{
+	const struct name_record *r;
+
+	if (*offset >= x->record_bytes)
+		return NULL;
+	r = name_record_at(x, *offset);
+	*offset += record_size(r->len);
+	return r;
+}
+
+const struct name_record *name_index_find(const struct name_index *x, const struct name *name)
+{
+	const struct name_record *r;
+	struct name_walk w;
+	bool is_whole;
+
+	name_walk_init(&w, x, name);
+	while ((r = name_walk_next(&w, &is_whole)))
+		if (is_whole)
+			return r;
+	return NULL;
+}
+
+bool name_record_has_suffix(const struct name_index *x, const struct name_record *r)
+{
+	const uint32_t *match;
+
+	if ((r->flags & NAME_RECORD_NODE) == 0)
+		return (r->flags & NAME_RECORD_SUFFIX) != 0;
+	match = x->nodes[r->ref].match[NAME_SUFFIX];
+	return (match[0] & match[1]) != UINT32_MAX; /* both are MATCH_NONE */
+}

@@ -134,6 +134,15 @@ static inline bool name_record_has(
 	return rest == 0 || (kind == NAME_SUFFIX && name->text[rest - 1] == '.');
 }
 
+/* The record at *offset (NAME_RECORDS_START at first), which it moves on; NULL behind the last. */
+const struct name_record *name_index_next(const struct name_index *x, uint32_t *offset);
+
+/* The record of a name itself, or NULL. */
+const struct name_record *name_index_find(const struct name_index *x, const struct name *name);
+
+/* Whether rules of a record are about the names below it. */
+bool name_record_has_suffix(const struct name_index *x, const struct name_record *r);
+
 /* Bytes of memory that it holds, without struct name_index. */
 size_t name_index_memory(const struct name_index *x);
 

@@ -52,6 +52,11 @@ enum {
 	POLICY_RULE_TEXT_MAX = 1280, /* longest text of a rule, with its NUL */
 };
 
+struct port_range {
+	uint16_t first; /* 1 .. last */
+	uint16_t last;
+};
+
 /* Why a rule or a profile was refused: one sentence for the person who wrote it. What it quotes of
  * their text is cut and escaped, so that it can be printed anywhere. */
 struct policy_error {
@@ -249,5 +254,94 @@ bool policy_warning_next(
 /* Writes the warning as one sentence, cut to cap bytes; returns out. */
 const char *policy_warning_text(
     const struct policy *p, const struct policy_warning *w, char *out, size_t cap);
+
+/*
+ * Explaining
+ */
+
+/* Why a rule does not decide. */
+enum policy_miss {
+	POLICY_MISS_NONE,      /* it decides */
+	POLICY_MISS_HELD,      /* what the first flight names decides whether it matches */
+	POLICY_MISS_LATER,     /* it matches too, but one before it decides */
+	POLICY_MISS_LAYER,     /* it matches, but another layer decides */
+	POLICY_MISS_FLOOR,     /* it matches, but the destination is never allowed */
+	POLICY_MISS_PIN,       /* none of its names led to the address */
+	POLICY_MISS_CLAIM,     /* the first flight names another, or none */
+	POLICY_MISS_DIRECTION, /* it is for the other direction */
+	POLICY_MISS_PROTO,     /* it is for other protocols */
+	POLICY_MISS_PORT,      /* it is for other ports */
+	POLICY_MISS_TARGET,    /* it is about other addresses or names */
+};
+
+struct policy_reason {
+	uint32_t rule;
+	enum policy_miss miss;
+};
+
+enum {
+	POLICY_REASONS_MAX = 24, /* told about one query */
+};
+
+/* Judges, and tells of the rules that are near to the query, in their order, why each does not decide: those
+ * that match but for one thing first, and at most POLICY_REASONS_MAX. Looks at every rule: not for the path of
+ * packets. For a destination that is only known by name: the name is the pin and the claim, and the address is
+ * policy_other_addr(). */
+struct policy_verdict policy_explain(const struct policy *p, const struct policy_query *q,
+    void (*tell)(void *ctx, const struct policy_reason *reason), void *ctx);
+
+/* Writes a reason as one sentence, cut to cap bytes; returns out. */
+const char *policy_reason_text(const struct policy *p, const struct policy_query *q,
+    const struct policy_reason *reason, char *out, size_t cap);
+
+/* A public IPv4 address that as few rules as can be are about. */
+struct ip_addr policy_other_addr(const struct policy *p);
+
+/*
+ * Comparing
+ */
+
+enum {
+	POLICY_CHANGE_TARGETS_MAX = 4, /* kept of those that a change is about */
+	POLICY_CHANGE_RANGES_MAX = 8,  /* kept of its ports */
+	POLICY_CHANGES_MAX = 1024,     /* told about one edit */
+};
+
+/* Addresses, or a name, or a name at addresses. */
+struct policy_change_target {
+	struct ip_addr first; /* :: if it is about a name only */
+	struct ip_addr last;
+	struct name name; /* of no bytes: addresses only, or all names without a rule */
+	bool is_below;    /* it stands for all names of its parent that no rule has */
+	bool is_pinned;   /* a name: where it led; else at other addresses */
+};
+
+/* What an edit of the rules opens or closes. */
+struct policy_change {
+	bool is_opened; /* else closed */
+	bool is_asking; /* whether names are asked outside; protos and ports have no meaning */
+	enum policy_direction direction;
+	struct policy_verdict before;
+	struct policy_verdict after;
+	uint8_t protos; /* bits 1 << enum policy_proto; ICMP4 stands for ICMP of the address */
+	bool has_more_ranges;
+	uint32_t range_count; /* 0: all ports */
+	struct port_range ranges[POLICY_CHANGE_RANGES_MAX];
+	uint32_t target_count; /* more than are kept, maybe */
+	struct policy_change_target targets[POLICY_CHANGE_TARGETS_MAX];
+};
+
+/* Tells what changes between two policies, one change for each pair of rules that decided and decide, and the
+ * same protocols and ports. Judges one address of each range and one port of each range that rules of either
+ * cut, and each name that they have, so that no change is missed; *ret_is_whole: false if that were too many
+ * and only some were judged, or there were more changes than are told. Not for the path of packets. 0 or
+ * -ENOMEM. */
+__attribute__((warn_unused_result)) int policy_diff(const struct policy *before,
+    const struct policy *after, void (*tell)(void *ctx, const struct policy_change *change),
+    void *ctx, bool *ret_is_whole);
+
+/* Writes a change as one sentence, cut to cap bytes; returns out. */
+const char *policy_change_text(const struct policy *before, const struct policy *after,
+    const struct policy_change *change, char *out, size_t cap);
 
 #endif

@@ -53,11 +53,6 @@ enum policy_target {
 	POLICY_TARGET_SUFFIX, /* a name and all below it */
 };
 
-struct port_range {
-	uint16_t first; /* 1 .. last */
-	uint16_t last;
-};
-
 struct policy_rule {
 	enum policy_action action;
 	enum policy_target target;
