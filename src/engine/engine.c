@@ -16,6 +16,7 @@ enum {
 	PASS_FRAMES = 64,       /* frames of the guest in one pass */
 	PASS_BYTES = 512 << 10, /* bytes in one pass, each way */
 	PASS_TIMERS = 256,
+	PASSES_UNTIMED = 16, /* in which timers wait for frames: more than a card's queue holds */
 };
 
 #define SECOND_NS 1000000000ULL
@@ -234,6 +235,12 @@ static void release_frames(struct engine *e, uint32_t *held)
 	*held = 0;
 }
 
+/* Whether a timer will fire in this pass. */
+static bool is_timer_due(struct engine *e)
+{
+	return wheel_next_ns(&e->wheel) <= e->world.now_ns;
+}
+
 /* Takes frames until there are none, or enough for one pass. 0 or a broken link. */
 static int take_frames(struct engine *e)
 {
@@ -264,7 +271,7 @@ static int take_frames(struct engine *e)
 		/* One small frame by itself is a request or an ACK: asking for another would mostly
 		 * be a system call for nothing. A port that tells again is asked when it does. */
 		if (count == 1 && e->nic->is_level && !e->was_burst &&
-		    frame.len <= e->netif.cfg.mtu) {
+		    frame.len <= e->netif.cfg.mtu && !is_timer_due(e)) {
 			e->has_frames = false;
 			break;
 		}
@@ -352,7 +359,11 @@ int engine_run(struct engine *e, uint64_t now_ns)
 	}
 	if (e->has_frames && take_frames(e))
 		return -EPIPE;
-	expire_timers(e);
+	/* An acknowledgment that is still to be read must not find its data sent again. */
+	if (!e->has_frames || ++e->passes_untimed == PASSES_UNTIMED) {
+		expire_timers(e);
+		e->passes_untimed = 0;
+	}
 	if (e->has_more_idle)
 		e->has_more_idle = udp_table_on_timer(&e->udp, &e->world);
 	tcp_table_delayed(&e->tcp, &e->world);

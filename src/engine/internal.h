@@ -49,6 +49,7 @@ struct engine {
 	struct resolve resolve;
 	bool has_guest_mac;         /* a link's first frame has come, or the MAC is not learned */
 	bool has_frames;            /* the port has announced frames */
+	uint8_t passes_untimed;     /* in a row, with timers that may be due */
 	bool was_burst;             /* the last pass found several frames */
 	bool is_udp_first;          /* the next time that flows are served */
 	bool has_more_idle;         /* UDP flows that are to end */
