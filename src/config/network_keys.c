@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keys of a NetworkConfig but those of its policy: most are settings under another name. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/load.h"
+
+#define COUNT(keys) (sizeof(keys) / sizeof((keys)[0]))
+
+/* Gives a value to the setting. What settings_set() says begins with name and value. */
+static void set(struct loading *l, const char *name, const char *value)
+{
+	char error[SETTINGS_ERROR_MAX];
+	int err = settings_set(&l->config->settings, name, value, error);
+	size_t prefix = strlen(name) + 1;
+
+	if (err == -ENOENT)
+		load_refuse_value(l, "this version has no setting %s: remove the key", name);
+	else if (err)
+		load_refuse_value(l, "%s", strlen(error) > prefix ? error + prefix : error);
+}
+
+/* A text that is the value of the setting key->detail; null leaves the default. */
+static void read_text(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)ctx;
+	if (l->token.kind != CONFIG_NULL && load_text(l))
+		set(l, key->detail, l->token.text);
+}
+
+static void read_number(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)ctx;
+	if (l->token.kind == CONFIG_NULL)
+		return;
+	if (l->token.kind == CONFIG_NUMBER)
+		set(l, key->detail, l->token.text);
+	else
+		load_refuse_value(l, "a number must stand here");
+}
+
+/* ---- interface ---- */
+
+struct mac_bytes {
+	struct mac_addr mac;
+	size_t count;
+};
+
+static void read_mac_byte(struct loading *l, void *ctx)
+{
+	struct mac_bytes *m = ctx;
+	uint64_t value;
+
+	if (load_number(l, 0, 255, &value) && m->count < sizeof(m->mac.b))
+		m->mac.b[m->count] = (uint8_t)value;
+	m->count++;
+}
+
+/* A list of six numbers, as the reference writes it, or a text. */
+static void read_mac(struct loading *l, const struct load_key *key, void *ctx)
+{
+	struct config_token first = l->token;
+	struct mac_bytes m = {.count = 0};
+	uint32_t errors = l->errors;
+
+	if (first.kind != CONFIG_LIST) {
+		read_text(l, key, ctx);
+		return;
+	}
+	if (!load_list(l, read_mac_byte, &m) || l->errors > errors)
+		return;
+	if (m.count != sizeof(m.mac.b)) {
+		load_refuse(l, first.place, first.width,
+		    "a MAC address has six bytes: write six numbers, or \"02:00:00:00:00:02\"");
+		return;
+	}
+	l->config->settings.addressing.mac = m.mac;
+	l->config->settings.addressing.has_mac = true;
+}
+
+static void read_interface(struct loading *l, const struct load_key *key, void *ctx)
+{
+	static const struct load_key keys[] = {
+	    {"mac", read_mac, "mac"},
+	    {"mtu", read_number, "mtu"},
+	    {"ipv4_address", read_text, "ipv4"},
+	    {"ipv4_pool", read_text, "ipv4-pool"},
+	    {"ipv6_address", read_text, "ipv6"},
+	    {"ipv6_pool", read_text, "ipv6-pool"},
+	    {"slot", read_number, "slot"},
+	};
+
+	(void)key;
+	(void)load_map(l, keys, COUNT(keys), ctx, NULL);
+}
+
+/* ---- dns ---- */
+
+static void read_nameserver(struct loading *l, void *ctx)
+{
+	(void)ctx;
+	if (load_text(l))
+		set(l, "dns-nameserver", l->token.text);
+}
+
+static void read_nameservers(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	(void)load_list(l, read_nameserver, ctx);
+}
+
+/* A switch whose setting may be of a later version. */
+static void read_rebind_protection(struct loading *l, const struct load_key *key, void *ctx)
+{
+	char error[SETTINGS_ERROR_MAX];
+	bool value;
+
+	(void)ctx;
+	if (load_bool(l, &value) &&
+	    settings_set(&l->config->settings, key->detail, value ? "on" : "off", error) == -EINVAL)
+		load_refuse_value(l, "%s", error);
+}
+
+static void read_dns(struct loading *l, const struct load_key *key, void *ctx)
+{
+	static const struct load_key keys[] = {
+	    {"rebind_protection", read_rebind_protection, "dns-rebind-protection"},
+	    {"nameservers", read_nameservers, NULL},
+	    {"query_timeout_ms", read_number, "dns-query-timeout-ms"},
+	    {"blocked_domains", load_blocked, "domain="},
+	    {"blocked_suffixes", load_blocked, "suffix="},
+	};
+
+	(void)key;
+	(void)load_map(l, keys, COUNT(keys), ctx, NULL);
+}
+
+/* ---- the rest ---- */
+
+static void read_limits(struct loading *l, const struct load_key *key, void *ctx)
+{
+	static const struct load_key keys[] = {
+	    {"max_udp_flows", read_number, "max-udp-flows"},
+	    {"tcp_keepalive_s", read_number, "tcp-keepalive"},
+	    {"tcp_idle_s", read_number, "tcp-idle"},
+	    {"udp_idle_s", read_number, "udp-idle"},
+	};
+
+	(void)key;
+	(void)load_map(l, keys, COUNT(keys), ctx, NULL);
+}
+
+static void read_enabled(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	(void)ctx;
+	(void)load_bool(l, &l->config->is_enabled);
+}
+
+const struct load_key load_network_keys[] = {
+    {"enabled", read_enabled, NULL},
+    {"interface", read_interface, NULL},
+    {"policy", load_policy, NULL},
+    {"dns", read_dns, NULL},
+    {"max_connections", read_number, "max-connections"},
+    {"limits", read_limits, NULL},
+    {"ports", load_ports, "this version publishes no ports"},
+    {"tls", load_tls, NULL},
+    {"secrets", load_secrets, NULL},
+    {"rate_limiter", load_only_null, "this version has no rate limits"},
+    {"trust_host_cas", load_only_false, "this version gives no certificates to the guest"},
+    {"strict", load_only_false, "this version has no strict mode"},
+    {"outbound_proxy", load_only_null, "this version dials through no proxy"},
+};
+const size_t load_network_key_count = COUNT(load_network_keys);
