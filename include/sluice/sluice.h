@@ -81,10 +81,12 @@ struct sluice_config {
 	/* Options in order; those that a command line may repeat may be repeated. Borrowed for the call. */
 	const struct sluice_option *options;
 	size_t option_count;
-	const char *document; /* for a configuration document; this version has none: NULL */
-	uint32_t flags;       /* SLUICE_... */
-	uint32_t tx_frames;   /* capacity of the queue from the guest; 0: 1024 */
-	uint32_t rx_frames;   /* to the guest: frames, or posted buffers; 0: 1024 */
+	/* The text of a configuration document (sluice-config(5)), or NULL: rules of options come before its rules,
+	 * all other options replace what it says. Borrowed for the call. */
+	const char *document;
+	uint32_t flags;     /* SLUICE_... */
+	uint32_t tx_frames; /* capacity of the queue from the guest; 0: 1024 */
+	uint32_t rx_frames; /* to the guest: frames, or posted buffers; 0: 1024 */
 	/* Told of flows and denials, in the engine's thread: one line of JSON (sluice(1), EVENTS) with its line
 	 * break, not NUL-terminated. It must not call functions of the engine. May be NULL. */
 	void (*on_event)(void *ctx, const char *line, size_t len);

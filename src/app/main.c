@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/check.h"
 #include "app/complain.h"
+#include "app/explain.h"
 #include "app/process_title.h"
 #include "app/run.h"
 #include "app/serve.h"
@@ -19,10 +21,17 @@ struct subcommand {
 
 static char run_name[] = "sluice run";
 static char serve_name[] = "sluice serve";
+static char check_name[] = "sluice check";
+static char explain_name[] = "sluice explain";
+static char config_name[] = "sluice config";
 
 static const struct subcommand subcommands[] = {
     {"run", run_main, run_name, "Run a command behind its own network"},
     {"serve", serve_main, serve_name, "Be the network of a virtual machine"},
+    {"check", check_main, check_name, "Say what is wrong with configuration documents"},
+    {"explain", explain_main, explain_name,
+	"Say what a document does with one connection, and why"},
+    {"config", config_main, config_name, "Print what a document says, with all defaults"},
 };
 
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -41,6 +41,7 @@ enum {
 	KEY_DNS_QUERY_TIMEOUT,
 	KEY_EVENTS,
 	KEY_STATS,
+	KEY_CONFIG,
 	KEY_VERBOSE = 'v',
 
 	GROUP_POLICY = OPTION_GROUP_FIRST + 1,
@@ -52,6 +53,9 @@ enum {
 
 static const struct argp_option option_table[] = {
     {NULL, 0, NULL, 0, "What the guest may reach:", GROUP_POLICY},
+    {"config", KEY_CONFIG, "FILE", 0,
+	"Read a configuration document, JSON or YAML; options here stand before it, or replace it",
+	0},
     {"net", KEY_NET, "PROFILE[,...]", 0,
 	"public, private, host, or all, or none. Default: public, unless there are rules", 0},
     {"net-rule", KEY_NET_RULE, "RULE[,...]", 0,
@@ -143,7 +147,7 @@ static enum policy_action action(const char *option, const char *text)
 }
 
 /* Options that are settings, by their name in the table. False: another one. */
-static bool parse_setting(int key, const char *arg, struct settings *s)
+static bool parse_setting(int key, const char *arg, struct net_options *all)
 {
 	char error[SETTINGS_ERROR_MAX];
 
@@ -151,9 +155,12 @@ static bool parse_setting(int key, const char *arg, struct settings *s)
 		int result = -ENOENT;
 
 		if (o->name != NULL && o->key == key && arg != NULL)
-			result = settings_set(s, o->name, arg, error);
-		if (result == 0)
+			result = settings_set(&all->settings, o->name, arg, error);
+		if (result == 0) {
+			string_list_add(&all->given, o->name);
+			string_list_add(&all->given, arg);
 			return true;
+		}
 		if (result == -EINVAL)
 			options_refuse("%s", error);
 	}
@@ -171,7 +178,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct net_options *o = state->input;
 
-	if (parse_setting(key, arg, &o->settings))
+	if (parse_setting(key, arg, o))
 		return 0;
 	switch (key) {
 	case KEY_NET:
@@ -185,6 +192,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_NET_DEFAULT_INGRESS:
 		set_default(o, POLICY_INGRESS, "net-default-ingress", arg);
+		return 0;
+	case KEY_CONFIG:
+		if (o->config != NULL)
+			options_refuse("--config is given twice; use one document");
+		o->config = arg;
 		return 0;
 	case KEY_EVENTS:
 		o->events = arg;
@@ -211,4 +223,5 @@ void net_options_fini(struct net_options *o)
 {
 	free((void *)o->rules.items);
 	free((void *)o->profiles.items);
+	free((void *)o->given.items);
 }

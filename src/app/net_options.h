@@ -35,6 +35,9 @@ struct net_options {
 	enum policy_action defaults[2];
 
 	struct settings settings; /* addresses, limits, times, resolvers */
+	struct string_list given; /* the options that these are from: name, value, name, ... */
+
+	const char *config; /* --config: path, "-" for standard input, NULL: none */
 
 	/* what is told */
 	const char *events; /* --events: path, "-" for standard error, NULL: none */

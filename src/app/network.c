@@ -6,13 +6,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "app/complain.h"
 #include "app/engine_process.h"
-#include "app/rules.h"
 #include "app/stats.h"
 #include "host/facts.h"
 #include "host/follow.h"
@@ -44,18 +42,6 @@ static void close_end(int *fd)
 
 /* ---- plan ---- */
 
-static int plan_addresses(struct network *n, const struct net_options *o)
-{
-	struct addressing a = o->settings.addressing;
-	char error[ADDRESSING_ERROR_MAX];
-
-	a.has_route_v4 = host_has_route(AF_INET);
-	a.has_route_v6 = host_has_route(AF_INET6);
-	if (addressing_derive(&a, error, &n->config.netif) < 0)
-		return complain("%s", error);
-	return 0;
-}
-
 static void plan_resolvers(struct engine_config *c)
 {
 	uint32_t skipped = 0;
@@ -67,21 +53,19 @@ static void plan_resolvers(struct engine_config *c)
 		    skipped);
 }
 
-int network_plan(struct network *n, const struct net_options *options)
+int network_plan(struct network *n, struct net_plan *plan)
 {
-	char error[SETTINGS_ERROR_MAX];
-
-	if (settings_check(&options->settings, error) < 0)
-		return complain("%s", error);
-	n->config = options->settings.engine;
-	if (plan_addresses(n, options) < 0)
+	n->builder = plan->builder;
+	plan->builder = NULL;
+	n->config = plan->settings.engine;
+	if (net_plan_addresses(&plan->settings, &n->config.netif) < 0)
 		return -1;
 	/* Before they are read, so that no change is missed. */
 	n->addresses = host_follow_open();
 	if (n->addresses < 0)
 		return complain(
 		    "the host's addresses cannot be followed: %s", strerror(-n->addresses));
-	if (rules_compile(options, &n->config.netif, &n->builder, &n->policy) < 0)
+	if (rules_compile(n->builder, &n->config.netif, &n->policy) < 0)
 		return -1;
 	n->config.policy = n->policy;
 	plan_resolvers(&n->config);

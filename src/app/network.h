@@ -10,6 +10,7 @@
 
 #include "app/net_options.h"
 #include "app/relay.h"
+#include "app/rules.h"
 #include "engine/engine.h"
 #include "host/host.h"
 #include "port/port_open.h"
@@ -31,9 +32,8 @@ struct network {
 
 struct network network_none(void);
 
-/* Addresses, policy and resolvers. 0, or -1 with one sentence printed. */
-__attribute__((warn_unused_result)) int network_plan(
-    struct network *n, const struct net_options *options);
+/* Addresses, policy and resolvers; takes the builder of the plan. 0, or -1 with one sentence printed. */
+__attribute__((warn_unused_result)) int network_plan(struct network *n, struct net_plan *plan);
 
 /* Notes what was planned; guest: what the guest is called. */
 void network_tell(const struct network *n, const char *guest);

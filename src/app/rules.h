@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From options to a compiled policy. */
+/* From options and the configuration document to settings and a compiled policy. */
 #ifndef SLUICE_APP_RULES_H
 #define SLUICE_APP_RULES_H
 
@@ -7,10 +7,29 @@
 #include "policy/policy.h"
 #include "stack/netif.h"
 
-/* Compiles --net-rule, --net and the defaults; the gateway's addresses in netif are the group `host`.
- * Rules that can never decide anything are noted. The builder is that from which the policy was made. 0, or -1
- * after a sentence. */
-int rules_compile(const struct net_options *o, const struct netif_config *netif,
-    struct policy_builder **ret_builder, struct policy **ret_policy);
+/* What options and document say together. */
+struct net_plan {
+	struct settings settings;
+	struct policy_builder
+	    *builder;    /* owned; rules, profiles and defaults, without addresses of the host */
+	bool is_enabled; /* there is to be a network */
+};
+
+/* Reads --config, if it is given, and puts the options over it: settings of the command line replace the document's,
+ * its rules stand before those of the document, profiles of both add up, its defaults replace them. 0, or -1 after
+ * telling why not. To be given to net_plan_fini() in any case. */
+__attribute__((warn_unused_result)) int net_plan_make(
+    const struct net_options *o, struct net_plan *ret_plan);
+void net_plan_fini(struct net_plan *plan);
+
+/* Whether the settings fit together, and the rest of a network's addresses, for families of which the host has a route. 0, or -1 after a
+ * sentence. */
+__attribute__((warn_unused_result)) int net_plan_addresses(
+    const struct settings *s, struct netif_config *ret_config);
+
+/* Compiles the rules; the gateway's addresses in netif are the group `host`. Rules that can never decide
+ * anything are noted. 0, or -1 after a sentence. */
+__attribute__((warn_unused_result)) int rules_compile(
+    struct policy_builder *b, const struct netif_config *netif, struct policy **ret_policy);
 
 #endif

@@ -63,18 +63,6 @@ struct run {
 	struct supervisor supervisor;
 };
 
-/* --net none and nothing that could allow anything: no network card at all. */
-static bool is_without_network(const struct net_options *o)
-{
-	if (o->rules.count > 0 || o->has_default[POLICY_EGRESS] || o->profiles.count == 0)
-		return false;
-	for (size_t i = 0; i < o->profiles.count; i++) {
-		if (strcmp(o->profiles.items[i], "none") != 0)
-			return false;
-	}
-	return true;
-}
-
 static int plan_files(struct run *r)
 {
 	const struct netif_config *netif = r->has_network ? &r->net.config.netif : NULL;
@@ -94,10 +82,14 @@ static int plan_files(struct run *r)
 
 static int plan(struct run *r)
 {
-	r->has_network = !is_without_network(&r->options.net);
-	if (r->has_network && network_plan(&r->net, &r->options.net) < 0)
-		return -1;
-	if (plan_files(r) < 0)
+	struct net_plan plan;
+	int result = net_plan_make(&r->options.net, &plan);
+
+	r->has_network = plan.is_enabled;
+	if (result == 0 && r->has_network)
+		result = network_plan(&r->net, &plan);
+	net_plan_fini(&plan);
+	if (result < 0 || plan_files(r) < 0)
 		return -1;
 	if (r->has_network)
 		network_tell(&r->net, "command");

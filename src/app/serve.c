@@ -170,12 +170,19 @@ static void close_port(struct serve *s)
 static int plan(struct serve *s)
 {
 	const struct net_options *o = &s->options.net;
+	struct net_plan plan;
+	int result = net_plan_make(o, &plan);
 
-	if (network_plan(&s->net, o) < 0)
-		return -1;
+	if (result == 0 && o->config != NULL && !plan.is_enabled)
+		result = complain(
+		    "%s says that there is to be no network; then there is nothing to serve",
+		    o->config);
+	if (result == 0)
+		result = network_plan(&s->net, &plan);
 	/* The guest has a card with an address of its own, which its first frame tells. */
-	s->net.config.netif.learns_guest_mac = !o->settings.addressing.has_mac;
-	return 0;
+	s->net.config.netif.learns_guest_mac = !plan.settings.addressing.has_mac;
+	net_plan_fini(&plan);
+	return result;
 }
 
 static int start(struct serve *s)

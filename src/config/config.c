@@ -34,6 +34,25 @@ void config_fini(struct config *c)
 	c->file_count = c->origin_count = c->origin_cap = 0;
 }
 
+const char *config_line(const char *text, size_t len, uint32_t line, size_t *ret_len)
+{
+	const char *end = text + len;
+	const char *at = text;
+	const char *stop;
+
+	if (line == 0)
+		return NULL;
+	for (uint32_t i = 1; i < line; i++) {
+		at = memchr(at, '\n', (size_t)(end - at));
+		if (!at)
+			return NULL;
+		at++;
+	}
+	stop = memchr(at, '\n', (size_t)(end - at));
+	*ret_len = (size_t)((stop ? stop : end) - at);
+	return at;
+}
+
 static int add_file(struct config *c, const char *name)
 {
 	char **files = reallocarray((void *)c->files, c->file_count + 1, sizeof(*files));
@@ -146,10 +165,8 @@ static void read_top(struct loading *l)
 int config_load(
     struct config *c, const struct config_text *document, const struct config_sink *sink)
 {
-	struct loading l = {.config = c,
-	    .sink = sink,
-	    .file = document->name,
-	    .file_index = (uint32_t)c->file_count};
+	struct loading l = {
+	    .config = c, .sink = sink, .document = document, .file_index = (uint32_t)c->file_count};
 	int err = add_file(c, document->name);
 
 	if (!err)

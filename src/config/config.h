@@ -27,15 +27,19 @@ struct config_message {
 	bool is_warning;
 	const char *file; /* as given */
 	struct config_place place;
-	uint32_t width; /* characters from there on that are meant, at least 1 */
-	const char *
-	    text; /* one sentence without a full stop, with the path of the key before it; printable ASCII */
+	uint32_t width;   /* characters from there on that are meant, at least 1 */
+	const char *line; /* of the document, line_len bytes, not terminated; NULL: there is none */
+	size_t line_len;
+	const char *text; /* one sentence behind the path of the key; printable ASCII */
 };
 
 struct config_sink {
 	void (*tell)(void *ctx, const struct config_message *m);
 	void *ctx;
 };
+
+/* The line-th line of a text, without its end, or NULL. */
+const char *config_line(const char *text, size_t len, uint32_t line, size_t *ret_len);
 
 struct config_text {
 	const char *name; /* the file, for messages */

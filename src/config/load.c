@@ -24,13 +24,14 @@ __attribute__((format(printf, 5, 0))) static void tell(struct loading *l, bool i
 	char path[CONFIG_PATH_MAX];
 	struct config_message m = {
 	    .is_warning = is_warning,
-	    .file = l->file,
+	    .file = l->document->name,
 	    .place = place,
 	    .width = width > 0 ? width : 1,
 	    .text = text,
 	};
 	size_t len;
 
+	m.line = config_line(l->document->text, l->document->len, place.line, &m.line_len);
 	config_reader_path(l->reader, path);
 	(void)snprintf(text, sizeof(text), "%s%s", path, path[0] != '\0' ? ": " : "");
 	len = strlen(text);

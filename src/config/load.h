@@ -16,8 +16,8 @@ struct loading {
 	struct config_reader *reader;
 	struct config_token token;
 	const struct config_sink *sink;
-	const char *file;
-	uint32_t file_index;
+	const struct config_text *document;
+	uint32_t file_index; /* of it, in config->files */
 	uint32_t errors;
 	int failed;   /* -ENOMEM, -EINVAL behind a mistake of syntax, or 0 */
 	bool is_scan; /* the pass that adds blocked names only */

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A configuration: the options of `sluice run`, in order, with the same meaning and the same refusals.
+ * A configuration: a document and the options of `sluice run`, with the same meaning, the same order and the same
+ * refusals as there: rules of options stand before those of the document, other options replace what it says.
  *
- * What is refused: names that are no options, values that sluice run would refuse, a document (there is none
- * yet), fields of a newer version that are not zero.
+ * What is refused: names that are no options, values that sluice run would refuse, a document that sluice check
+ * would refuse, or that wants no network, fields of a newer version that are not zero.
  */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "config/config.h"
 #include "engine/settings.h"
 #include "host/facts.h"
 #include "lib/lib_internal.h"
@@ -117,6 +120,7 @@ struct reading {
 	struct policy_builder *builder;
 	struct settings settings;
 	struct sluice_error *error;
+	bool has_resolver; /* an option has named one */
 };
 
 static int refuse_memory(struct sluice_error *error)
@@ -169,6 +173,11 @@ static int read_option(struct reading *r, const struct sluice_option *o)
 		return set_default(r, o, POLICY_EGRESS);
 	if (strcmp(o->name, "net-default-ingress") == 0)
 		return set_default(r, o, POLICY_INGRESS);
+	/* The first one begins a list of its own. */
+	if (strcmp(o->name, "dns-nameserver") == 0 && !r->has_resolver) {
+		r->has_resolver = true;
+		r->settings.engine.resolver_count = 0;
+	}
 	err = settings_set(&r->settings, o->name, o->value, text);
 	if (err == -ENOENT)
 		return lib_refuse(r->error, -EINVAL,
@@ -176,13 +185,47 @@ static int read_option(struct reading *r, const struct sluice_option *o)
 	return err ? lib_refuse(r->error, err, "%s", text) : 0;
 }
 
+/* The first mistake of the document. */
+static void on_message(void *ctx, const struct config_message *m)
+{
+	struct reading *r = ctx;
+
+	if (!m->is_warning && r->error && r->error->text[0] == '\0')
+		(void)lib_refuse(r->error, -EINVAL, "document, line %u, column %u: %s",
+		    m->place.line, m->place.column, m->text);
+}
+
+static int read_document(struct reading *r, const char *text)
+{
+	const struct config_text document = {.name = "document", .text = text, .len = strlen(text)};
+	const struct config_sink sink = {.tell = on_message, .ctx = r};
+	struct config c = config_init(r->builder);
+	int err;
+
+	if (r->error)
+		r->error->text[0] = '\0';
+	err = config_load(&c, &document, &sink);
+	if (err == -ENOMEM)
+		err = refuse_memory(r->error);
+	else if (!err && !c.is_enabled)
+		err = lib_refuse(r->error, -EINVAL,
+		    "the document says that there is to be no network; then there is no engine");
+	r->settings = c.settings;
+	r->settings.addressing.name_prefix = "option ";
+	config_fini(&c);
+	return err;
+}
+
+/* Rules of options come before those of the document, all else behind it. */
+static bool is_rule(const struct sluice_option *o)
+{
+	return o->name && strcmp(o->name, "net-rule") == 0;
+}
+
 static int read_options(struct reading *r, const struct sluice_config *c)
 {
 	int err = 0;
 
-	if (c->document)
-		return lib_refuse(
-		    r->error, -EINVAL, "this version takes no configuration document; use options");
 	if ((c->flags & ~(SLUICE_OWN_THREAD | SLUICE_POST_RX)) != 0)
 		return lib_refuse(r->error, -EINVAL, "flags %#x has bits of no meaning", c->flags);
 	if (c->tx_frames > RING_FRAMES_MAX || c->rx_frames > RING_FRAMES_MAX)
@@ -190,7 +233,13 @@ static int read_options(struct reading *r, const struct sluice_config *c)
 		    "a queue of %u frames is not possible; use at most %d",
 		    c->tx_frames > RING_FRAMES_MAX ? c->tx_frames : c->rx_frames, RING_FRAMES_MAX);
 	for (size_t i = 0; i < c->option_count && !err; i++)
-		err = read_option(r, &c->options[i]);
+		if (is_rule(&c->options[i]))
+			err = read_option(r, &c->options[i]);
+	if (!err && c->document)
+		err = read_document(r, c->document);
+	for (size_t i = 0; i < c->option_count && !err; i++)
+		if (!is_rule(&c->options[i]))
+			err = read_option(r, &c->options[i]);
 	return err;
 }
 

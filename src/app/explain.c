@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sluice explain FILE PROTO HOST[:PORT]: the verdict on one connection, by the judge that judges the guest's, and
+ * what each rule has to do with it. The group `host` is this machine.
+ *
+ * For a name, the query is judged and then the connection, as if the name had led to a public address that no rule
+ * knows, or to that of --address.
+ */
+#include "app/explain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/complain.h"
+#include "app/document.h"
+#include "app/options.h"
+#include "app/rules.h"
+#include "base/name.h"
+#include "policy/rule.h"
+
+enum {
+	KEY_INGRESS = OPTION_KEY_OWN,
+	KEY_ADDRESS,
+
+	RULES_SHOWN = 24, /* of those that do not decide */
+	WORDS = 3,
+};
+
+/* Public, and nobody's who has a name: what a name leads to if nothing else is said. */
+#define STAND_IN "11.255.255.1"
+
+struct explain {
+	const char *words[WORDS]; /* FILE, PROTO, HOST[:PORT] */
+	size_t word_count;
+	const char *address; /* --address; NULL: none */
+	bool is_ingress;
+
+	struct policy_query query;
+	struct name name; /* len 0: HOST is an address */
+	bool has_name;
+	bool is_address_known;
+
+	struct document document;
+	struct policy_builder *builder;
+	struct policy *policy;
+	struct policy_verdict verdict;
+};
+
+/* ---- what is asked ---- */
+
+static void parse_proto(struct explain *x, const char *text)
+{
+	static const char *const names[] = {"tcp", "udp", "icmp", "icmpv6"};
+
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0 || (i == 2 && strcmp(text, "icmpv4") == 0)) {
+			x->query.proto = (enum policy_proto)i;
+			x->query.has_port = i == POLICY_TCP || i == POLICY_UDP;
+			return;
+		}
+	}
+	options_refuse("the protocol %s is not known; use tcp, udp, icmp or icmpv6", text);
+}
+
+static uint16_t parse_port(const char *text)
+{
+	size_t len = strlen(text);
+	unsigned int port = 0;
+
+	for (size_t i = 0; i < len && i < 6; i++)
+		port = port * 10 + (unsigned int)(text[i] - '0');
+	if (len == 0 || len > 5 || strspn(text, "0123456789") != len || text[0] == '0' ||
+	    port > UINT16_MAX)
+		options_refuse("the port %s does not exist; use a number from 1 to 65535", text);
+	return (uint16_t)port;
+}
+
+static void set_host(struct explain *x, const char *host)
+{
+	size_t at;
+	enum name_fault fault;
+
+	x->is_address_known = ip_addr_parse(host, &x->query.addr) == 0;
+	if (x->is_address_known)
+		return;
+	fault = name_read(host, strlen(host), &x->name, &at);
+	if (fault != NAME_OK)
+		options_refuse(
+		    "%s is neither an address nor a name: it has %s", host, name_fault_text(fault));
+	if (x->is_ingress)
+		options_refuse("with --ingress, HOST is the address of the peer, not a name");
+	x->has_name = true;
+	x->is_address_known = x->address != NULL;
+	if (ip_addr_parse(x->address ? x->address : STAND_IN, &x->query.addr) < 0)
+		options_refuse("--address %s is not an address", x->address);
+}
+
+/* HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT. */
+static void parse_place(struct explain *x, const char *text)
+{
+	char *host = strdup(text);
+	char *port = NULL;
+	char *end;
+
+	if (host == NULL)
+		options_refuse("out of memory");
+	if (host[0] == '[') {
+		end = strchr(host, ']');
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			options_refuse("%s is no place; write [ADDRESS]:PORT", text);
+		port = end[1] == ':' ? end + 2 : NULL;
+		*end = '\0';
+	} else if (strchr(host, ':') == strrchr(host, ':')) {
+		port = strchr(host, ':');
+		if (port != NULL)
+			*port++ = '\0';
+	}
+	if (x->query.has_port && port == NULL)
+		options_refuse("%s has no port; write HOST:PORT, and an IPv6 address in []", text);
+	if (!x->query.has_port && port != NULL)
+		options_refuse("%s has a port, which ICMP has not; leave it away", text);
+	if (port != NULL)
+		x->query.port = parse_port(port);
+	set_host(x, host[0] == '[' ? host + 1 : host);
+	free(host);
+}
+
+/* ---- the verdict ---- */
+
+static int read_policy(struct explain *x)
+{
+	struct netif_config netif;
+	int result;
+
+	x->builder = policy_builder_new();
+	if (x->builder == NULL)
+		return complain("there is no memory for the rules");
+	result = document_load(&x->document, x->words[0], x->builder);
+	if (result > 0)
+		return complain("the document %s cannot be used", x->words[0]);
+	if (result < 0 || net_plan_addresses(&x->document.config.settings, &netif) < 0)
+		return -1;
+	return rules_compile(x->builder, &netif, &x->policy);
+}
+
+static const char *action_text(const struct policy_verdict *v)
+{
+	switch (v->action) {
+	case POLICY_ALLOW:
+		return "allowed";
+	case POLICY_HOLD:
+		return "held until its first bytes say which name is meant";
+	case POLICY_DENY:
+		break;
+	}
+	return "denied";
+}
+
+/* "rule 3 (agent.yaml:7:7) allow@public", or what decided in the place of a rule. */
+static void print_rule(const struct explain *x, uint32_t rule)
+{
+	const struct config *c = &x->document.config;
+	char text[POLICY_RULE_TEXT_MAX];
+
+	if (rule == POLICY_RULE_DEFAULT) {
+		(void)printf("the default");
+		return;
+	}
+	if (rule == POLICY_RULE_FLOOR) {
+		(void)printf("what no rule can allow");
+		return;
+	}
+	policy_rule_text(x->policy, rule, text, sizeof(text));
+	if (rule < c->origin_count)
+		(void)printf("rule %u (%s:%u:%u) %s", rule + 1, c->files[c->origins[rule].file],
+		    c->origins[rule].place.line, c->origins[rule].place.column, text);
+	else
+		(void)printf("rule %u (of a profile) %s", rule + 1, text);
+}
+
+static void print_verdict(const struct explain *x, const char *what, const struct policy_verdict *v)
+{
+	(void)printf("  %s: %s by ", what, action_text(v));
+	print_rule(x, v->rule);
+	if (v->action == POLICY_DENY && v->why > POLICY_WHY_FLOOR)
+		(void)printf(" (%s)", policy_why_name(v->why));
+	(void)printf("\n");
+	if (v->action != POLICY_DENY || v->near == POLICY_RULE_DEFAULT)
+		return;
+	(void)printf("    nearly allowed by ");
+	print_rule(x, v->near);
+	(void)printf("\n");
+}
+
+/* ---- the other rules ---- */
+
+static const char *why_not_target(const struct explain *x, const struct policy_rule *r)
+{
+	switch (r->target) {
+	case POLICY_TARGET_ANY:
+		return NULL;
+	case POLICY_TARGET_PREFIX:
+		if (ip_addr_in_prefix(&x->query.addr, &r->prefix, r->prefix_len))
+			return NULL;
+		return x->is_address_known ? "another address"
+					   : "about addresses, and none is given";
+	case POLICY_TARGET_GROUP:
+		return r->group == x->verdict.class ? NULL : "another kind of address";
+	case POLICY_TARGET_NAME:
+		if (x->has_name && name_eq(&x->name, &r->name))
+			return NULL;
+		break;
+	case POLICY_TARGET_SUFFIX:
+		if (x->has_name && name_is_under(&x->name, &r->name))
+			return NULL;
+		break;
+	}
+	return x->has_name ? "another name" : "a name, of which nothing is known here";
+}
+
+/* Why the rule does not match, or NULL if it does. */
+static const char *why_not(const struct explain *x, const struct policy_rule *r)
+{
+	const struct policy_query *q = &x->query;
+	const char *why;
+
+	if ((r->directions & 1U << q->direction) == 0)
+		return "another direction";
+	why = why_not_target(x, r);
+	if (why)
+		return why;
+	if ((r->protos & 1U << q->proto) == 0)
+		return "another protocol";
+	if (r->range_count > 0 && !q->has_port)
+		return "has ports";
+	for (uint32_t i = 0; i < r->range_count; i++)
+		if (q->port >= r->ranges[i].first && q->port <= r->ranges[i].last)
+			return NULL;
+	return r->range_count > 0 ? "another port" : NULL;
+}
+
+/* Tells of the rules but the deciding one: all if there are few, else those about this target. */
+static void print_others(const struct explain *x)
+{
+	uint32_t count = policy_rule_count(x->policy);
+	bool is_short = count <= RULES_SHOWN;
+	uint32_t shown = 0;
+	uint32_t hidden = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		char text[POLICY_RULE_TEXT_MAX];
+		struct policy_rule rule;
+		struct policy_error err;
+		struct rule_reader reader;
+		const char *why = NULL;
+
+		if (i == x->verdict.rule)
+			continue;
+		reader = rule_reader_init(policy_rule_text(x->policy, i, text, sizeof(text)));
+		if (rule_reader_next(&reader, &rule, &err) == 1)
+			why = why_not(x, &rule);
+		if (shown == RULES_SHOWN || (!is_short && why_not_target(x, &rule))) {
+			hidden++;
+			continue;
+		}
+		shown++;
+		(void)printf("  not by ");
+		print_rule(x, i);
+		if (why == NULL)
+			why = i > x->verdict.rule ? "stands behind" : "does not decide alone";
+		(void)printf(": %s\n", why);
+	}
+	if (hidden > 0)
+		(void)printf("  not by %u other rule%s\n", hidden, hidden == 1 ? "" : "s");
+}
+
+static int judge(struct explain *x)
+{
+	const struct name *pin = &x->name;
+	struct policy_verdict asked = {.action = POLICY_ALLOW};
+	struct policy_verdict answered = {.action = POLICY_ALLOW};
+
+	x->query.direction = x->is_ingress ? POLICY_INGRESS : POLICY_EGRESS;
+	if (x->has_name) {
+		x->query.pins = &pin;
+		x->query.pin_count = 1;
+		x->query.has_first_flight = true;
+		x->query.claim = x->query.proto == POLICY_TCP ? pin : NULL;
+		asked = policy_judge_name(x->policy, pin, POLICY_UDP);
+		print_verdict(x, "its name is", &asked);
+	}
+	if (x->has_name && x->address != NULL) {
+		answered = policy_judge_answer(x->policy, pin, &x->query.addr);
+		print_verdict(x, "the address in an answer is", &answered);
+	}
+	x->verdict = policy_judge(x->policy, &x->query);
+	x->query.pins = NULL;
+	x->query.pin_count = 0;
+	print_verdict(x, "the connection is", &x->verdict);
+	print_others(x);
+	return asked.action == POLICY_ALLOW && answered.action == POLICY_ALLOW &&
+		       x->verdict.action == POLICY_ALLOW
+		   ? 0
+		   : EXIT_DENIED;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct explain *x = state->input;
+
+	switch (key) {
+	case KEY_INGRESS:
+		x->is_ingress = true;
+		return 0;
+	case KEY_ADDRESS:
+		x->address = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (x->word_count == WORDS)
+			options_refuse("'%s' is one word too many", arg);
+		x->words[x->word_count++] = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (x->word_count < WORDS)
+			options_refuse(
+			    "what is to be explained? sluice explain FILE PROTO HOST:PORT");
+		parse_proto(x, x->words[1]);
+		parse_place(x, x->words[2]);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int explain_main(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+	    {"address", KEY_ADDRESS, "ADDRESS", 0, "What the name leads to. Default: a public one",
+		0},
+	    {"ingress", KEY_INGRESS, NULL, 0,
+		"A connection to the guest: HOST is the peer's address, PORT the guest's", 0},
+	    {0},
+	};
+	static const struct argp parser = {
+	    .options = options,
+	    .parser = parse,
+	    .args_doc = "FILE PROTO HOST[:PORT]",
+	    .doc = "Says what a configuration document does with one connection, and why.\v"
+		   "PROTO is tcp, udp, icmp or icmpv6; HOST a name or an address, IPv6 in [].\n"
+		   "Exit status: 0 allowed, 1 not allowed, 125 if sluice fails.\n"
+		   "See sluice-explain(1).",
+	};
+	struct explain x = {.document = {.is_quiet = true}};
+	int result = EXIT_OWN_FAILURE;
+
+	options_parse(&parser, argc, argv, &x);
+	if (read_policy(&x) == 0) {
+		(void)printf("%s %s\n", x.words[1], x.words[2]);
+		result = judge(&x);
+	}
+	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+		complain("standard output cannot be written: %s", strerror(errno));
+		result = EXIT_OWN_FAILURE;
+	}
+	policy_free(x.policy);
+	policy_builder_free(x.builder);
+	document_fini(&x.document);
+	return result;
+}

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sluice check, config print, explain, and run --config: what they print, and their exit status.
+
+usage: test_documents.py SLUICE
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+SLUICE = ""
+
+AGENT = """\
+policy:
+  rules:
+    - deny@203.0.113.0/24
+    - allow@api.example.com:tcp:443
+    - allow@*.packages.example.org
+    - deny@10.0.0.0/8
+    - allow@10.1.0.0/16:tcp
+"""
+
+
+class Documents(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+
+    def sluice(self, *args, text=None):
+        return subprocess.run([SLUICE, *args], input=text, capture_output=True, text=True, check=False,
+                              cwd=self.directory.name)
+
+    def write(self, name, text):
+        pathlib.Path(self.directory.name, name).write_text(text, encoding="utf-8")
+
+    # ---- check ----
+
+    def test_a_mistake_is_shown_where_it_is(self):
+        self.write("a.yaml", "policy:\n  rules:\n\t- allow@public\n")
+        self.write("b.yaml", "policy:\n  rules:\n    - allow@pubic\n    - deny@10.0.0.1/8:tcp\n")
+        self.write("c.json", '{"policy": {"rules": [' + '"allow@public", ' * 20 + '"allow@x..example"]}}')
+        done = self.sluice("check", "b.yaml", "c.json")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stdout, "")
+        lines = done.stderr.splitlines()
+        self.assertEqual(lines[0], "b.yaml:3:13: error: policy.rules[0]: unknown target 'pubic': did you mean 'public'?")
+        self.assertEqual(lines[1:3], ["    3 |     - allow@pubic", "      |             ^"])
+        self.assertTrue(lines[3].startswith("b.yaml:4:12: error: policy.rules[1]: '10.0.0.1/8' has bits set"))
+        self.assertEqual(lines[4:6], ["    4 |     - deny@10.0.0.1/8:tcp", "      |            ^"])
+        self.assertRegex(lines[6], r"^c\.json:1:\d+: error: policy\.rules\[20\]: ")
+        self.assertLess(len(lines[7]), 140)
+        self.assertEqual(lines[7][lines[8].index("^")], ".")
+        done = self.sluice("check", "a.yaml")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^a\.yaml:3:1: error: policy\.rules: this cannot be read as YAML: ")
+
+    def test_a_good_document_is_called_good_and_a_rule_without_effect_shown(self):
+        done = self.sluice("check", "-", text=AGENT)
+        self.assertEqual((done.returncode, done.stdout), (0, "<stdin>: good: 5 rules, 1 warning\n"))
+        self.assertRegex(done.stderr, r"^<stdin>:7:7: warning: rule 5, .* has no effect: rule 4, .*\n"
+                                      r"    7 \|     - allow@10.1.0.0/16:tcp\n      \|       \^\n$")
+
+    def test_what_cannot_be_read_is_said(self):
+        for args, status, text in ((("check", "none.json"), 125, "none.json cannot be read: No such file"),
+                                   (("check", "."), 125, ". cannot be read: Is a directory"),
+                                   (("check",), 125, "which document?"),
+                                   (("config",), 125, "sluice config print FILE"),
+                                   (("config", "frint", "x"), 125, "there is no 'sluice config frint'"),
+                                   (("config", "print"), 125, "which document?"),
+                                   (("explain", "x", "tcp"), 125, "what is to be explained?"),
+                                   (("explain", "x", "tpc", "a.example:1"), 125, "the protocol tpc is not known"),
+                                   (("explain", "x", "tcp", "a.example"), 125, "a.example has no port"),
+                                   (("explain", "x", "icmp", "a.example:1"), 125, "has a port, which ICMP has not"),
+                                   (("explain", "x", "tcp", "a.example:0443"), 125, "the port 0443 does not exist"),
+                                   (("explain", "x", "tcp", "a/b:1"), 125, "neither an address nor a name"),
+                                   (("run", "--config", "none.json", "true"), 125, "none.json cannot be read")):
+            with self.subTest(args=args):
+                done = self.sluice(*args)
+                self.assertEqual((done.returncode, done.stdout), (status, ""))
+                self.assertIn(text, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+
+    # ---- config print ----
+
+    def test_what_is_printed_is_json_and_prints_itself(self):
+        for path in sorted(TREE.glob("tests/golden/config/*.yaml")) + sorted(TREE.glob("tests/golden/config/*.json")):
+            with self.subTest(path=path.name):
+                first = self.sluice("config", "print", path)
+                self.assertEqual(first.returncode, 0, first.stderr)
+                json.loads(first.stdout)
+                again = self.sluice("config", "print", "-", text=first.stdout)
+                self.assertEqual((again.returncode, again.stdout, again.stderr), (0, first.stdout, ""))
+
+    # ---- explain ----
+
+    def test_the_verdict_its_rule_and_the_others(self):
+        self.write("agent.yaml", AGENT)
+        done = self.sluice("explain", "agent.yaml", "tcp", "api.example.com:443")
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(done.stdout, """\
+tcp api.example.com:443
+  its name is: allowed by rule 2 (agent.yaml:4:7) allow@api.example.com:tcp:443
+  the connection is: allowed by rule 2 (agent.yaml:4:7) allow@api.example.com:tcp:443
+  not by rule 1 (agent.yaml:3:7) deny@203.0.113.0/24: about addresses, and none is given
+  not by rule 3 (agent.yaml:5:7) allow@*.packages.example.org: another name
+  not by rule 4 (agent.yaml:6:7) deny@10.0.0.0/8: about addresses, and none is given
+  not by rule 5 (agent.yaml:7:7) allow@10.1.0.0/16:tcp: about addresses, and none is given
+""")
+        self.assertEqual(done.returncode, 0)
+        for args, status, texts in (
+                (("udp", "10.1.2.3:53"), 1, ["denied by rule 4", "rule 5 (agent.yaml:7:7) allow@10.1.0.0/16:tcp: another protocol"]),
+                (("tcp", "api.example.com:80"), 1, ["its name is: allowed by rule 2", "denied by the default", "another port"]),
+                (("tcp", "other.example.com:443"), 1, ["its name is: denied by the default"]),
+                (("tcp", "a.b.packages.example.org:8080"), 0, ["allowed by rule 3"]),
+                (("icmp", "203.0.113.5"), 1, ["denied by rule 1"]),
+                (("tcp", "[::ffff:10.0.0.1]:443"), 1, ["denied by rule 4"]),
+                (("--address", "203.0.113.5", "tcp", "api.example.com:443"), 1, ["the address in an answer is: ", "denied by rule 1"]),
+                (("--ingress", "tcp", "192.0.2.1:22"), 1, ["denied by the default", "another direction"])):
+            with self.subTest(args=args):
+                done = self.sluice("explain", *args[:-2], "agent.yaml", *args[-2:])
+                self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+                for text in texts:
+                    self.assertIn(text, done.stdout)
+
+    def test_of_many_rules_only_those_about_the_target_are_told(self):
+        rules = [f"allow@host{i}.example.com:tcp:80" for i in range(1000)] + ["deny@host7.example.com", "allow@any"]
+        done = self.sluice("explain", "-", "tcp", "host7.example.com:443",
+                           text=json.dumps({"policy": {"rules": rules}}))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("denied by rule 1001 ", done.stdout)
+        self.assertIn("not by rule 8 (<stdin>:1:", done.stdout)
+        self.assertIn("not by 999 other rules\n", done.stdout)
+        self.assertLess(done.stdout.count("\n"), 10)
+
+    # ---- run ----
+
+    def test_options_go_over_the_document(self):
+        self.write("d.yaml", "interface: {ipv4_address: 100.96.0.10, ipv6_address: fd00::2}\n"
+                             "dns: {nameservers: [192.0.2.1, 192.0.2.2]}\n")
+        done = self.sluice("run", "--config", "d.yaml", "-v", "true")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("command 100.96.0.10/30", done.stderr)
+        self.assertIn("resolver: 192.0.2.2:53", done.stderr)
+        done = self.sluice("run", "-v", "--ipv4", "100.96.0.6", "--config", "d.yaml", "--dns-nameserver", "192.0.2.9", "true")
+        self.assertIn("command 100.96.0.6/30", done.stderr)
+        self.assertIn("command fd00::2/64", done.stderr)
+        self.assertEqual(re.findall(r"resolver: (\S+)", done.stderr), ["192.0.2.9:53"])
+
+    def test_no_network(self):  # R6
+        self.write("off.yaml", "enabled: false\n")
+        self.write("on.yaml", "policy: {rules: [allow@public]}\n")
+        done = self.sluice("run", "--config", "off.yaml", "ls", "/sys/class/net")
+        self.assertEqual((done.returncode, done.stdout), (0, "lo\n"))
+        done = self.sluice("run", "--config", "on.yaml", "--net", "none", "true")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("--net none does not go together with the policy of on.yaml", done.stderr)
+        done = self.sluice("serve", "--config", "off.yaml", "--port", "stream:x")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("there is nothing to serve", done.stderr)
+
+    def test_a_bad_document_starts_nothing(self):
+        self.write("bad.yaml", "polcy: {}\n")
+        done = self.sluice("run", "--config", "bad.yaml", "echo", "ran")
+        self.assertEqual((done.returncode, done.stdout), (125, ""))
+        self.assertIn("bad.yaml:1:1: error: polcy: unknown key: did you mean 'policy'?", done.stderr)
+        self.assertIn("the document bad.yaml cannot be used", done.stderr)
+        done = self.sluice("run", "--config", "bad.yaml", "--config", "bad.yaml", "true")
+        self.assertIn("--config is given twice", done.stderr)
+
+    # ---- help ----
+
+    def test_help_is_as_in_the_golden_files(self):
+        for command in ("check", "config", "explain"):
+            with self.subTest(command=command):
+                done = self.sluice(command, "--help")
+                self.assertEqual(done.stdout, (TREE / f"tests/golden/help/{command}.txt").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    SLUICE = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
