@@ -7,6 +7,7 @@
 
 #include "app/check.h"
 #include "app/complain.h"
+#include "app/diff.h"
 #include "app/explain.h"
 #include "app/process_title.h"
 #include "app/run.h"
@@ -23,6 +24,7 @@ static char run_name[] = "sluice run";
 static char serve_name[] = "sluice serve";
 static char check_name[] = "sluice check";
 static char explain_name[] = "sluice explain";
+static char diff_name[] = "sluice diff";
 static char config_name[] = "sluice config";
 
 static const struct subcommand subcommands[] = {
@@ -31,6 +33,7 @@ static const struct subcommand subcommands[] = {
     {"check", check_main, check_name, "Say what is wrong with configuration documents"},
     {"explain", explain_main, explain_name,
 	"Say what a document does with one connection, and why"},
+    {"diff", diff_main, diff_name, "Say what an edit of a document opens and closes"},
     {"config", config_main, config_name, "Print what a document says, with all defaults"},
 };
 

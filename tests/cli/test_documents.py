@@ -137,6 +137,56 @@ tcp api.example.com:443
         self.assertIn("not by 999 other rules\n", done.stdout)
         self.assertLess(done.stdout.count("\n"), 10)
 
+    # ---- diff ----
+
+    def test_what_an_edit_opens_and_closes(self):
+        self.write("old.yaml", AGENT)
+        self.write("new.yaml", """\
+policy:
+  default_ingress: allow
+  rules:
+    - allow@203.0.113.0/25:tcp:443
+    - allow@api.example.com:tcp:80+443
+    - allow@*.packages.example.org:tcp
+    - deny@10.0.0.0/9
+    - allow@private:udp
+    - allow@dns
+""")
+        done = self.sluice("diff", "old.yaml", "new.yaml")
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        self.assertEqual(done.stdout, """\
+what no rule is about
+  opens  connections to the guest: denied -> allowed
+10.0.0.0/8
+  opens  udp: denied by old.yaml:6:7 deny@10.0.0.0/8 -> allowed by new.yaml:8:7 allow@private:udp
+private: 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16, fc00::/7
+  opens  udp: denied by the default -> allowed by new.yaml:8:7 allow@private:udp
+host
+  opens  tcp+udp port 53: denied by the default -> allowed by new.yaml:9:7 allow@dns
+203.0.113.0/25
+  opens  tcp port 443: denied by old.yaml:3:7 deny@203.0.113.0/24 -> allowed by new.yaml:4:7 allow@203.0.113.0/25:tcp:443
+api.example.com
+  opens  tcp port 80: denied by the default -> allowed by new.yaml:5:7 allow@api.example.com:tcp:80+443
+*.packages.example.org
+  closes udp+icmp: allowed by old.yaml:5:7 allow@*.packages.example.org -> denied by the default
+all other names
+  opens  asking for it: denied by the default -> allowed by new.yaml:9:7 allow@dns
+""")
+        self.assertEqual(self.sluice("diff", "new.yaml", "new.yaml").stdout, "")
+        self.assertEqual(self.sluice("diff", "new.yaml", "new.yaml").returncode, 0)
+        back = self.sluice("diff", "new.yaml", "old.yaml")
+        self.assertEqual(back.stdout.count("opens"), done.stdout.count("closes"))
+        self.assertEqual(back.stdout.count("closes"), done.stdout.count("opens"))
+
+    def test_an_edit_that_says_the_same_in_other_words_changes_nothing(self):
+        for old, new in ((["allow@10.0.0.0/7"], ["allow@10.0.0.0/8", "allow@11.0.0.0/8"]),
+                         (["allow@public:tcp:1-100"], ["allow@public:tcp:50-100", "allow@public:tcp:1-60"]),
+                         (["allow@any:tcp", "allow@any:udp", "allow@any:icmp"], ["allow@any"]),
+                         (["allow@*.example.com"], ["allow@*.example.com", "deny@10.0.0.0/8", "allow@a.example.com"])):
+            self.write("b.json", json.dumps({"policy": {"rules": new}}))
+            done = self.sluice("diff", "-", "b.json", text=json.dumps({"policy": {"rules": old}}))
+            self.assertEqual((done.returncode, done.stdout), (0, ""), (old, new))
+
     # ---- run ----
 
     def test_options_go_over_the_document(self):
@@ -175,7 +225,7 @@ tcp api.example.com:443
     # ---- help ----
 
     def test_help_is_as_in_the_golden_files(self):
-        for command in ("check", "config", "explain"):
+        for command in ("check", "config", "diff", "explain"):
             with self.subTest(command=command):
                 done = self.sluice(command, "--help")
                 self.assertEqual(done.stdout, (TREE / f"tests/golden/help/{command}.txt").read_text(encoding="utf-8"))
