@@ -7,6 +7,7 @@
 #include "config/load.h"
 
 #define COUNT(keys) (sizeof(keys) / sizeof((keys)[0]))
+#define NS_PER_MS   1000000ULL
 
 /* Gives a value to the setting. What settings_set() says begins with name and value. */
 static void set(struct loading *l, const char *name, const char *value)
@@ -136,6 +137,142 @@ static void read_dns(struct loading *l, const struct load_key *key, void *ctx)
 	(void)load_map(l, keys, COUNT(keys), ctx, NULL);
 }
 
+/* ---- rate_limiter ---- */
+
+enum bucket_value {
+	BUCKET_SIZE,
+	BUCKET_REFILL,
+	BUCKET_BURST,
+};
+
+static void read_bucket_value(struct loading *l, enum bucket_value value, struct limit_config *c)
+{
+	uint64_t v = 0;
+
+	switch (value) {
+	case BUCKET_SIZE:
+		(void)load_number(l, 1, LIMIT_SIZE_MAX, &c->size);
+		break;
+	case BUCKET_REFILL:
+		if (load_number(l, 1, LIMIT_MS_MAX, &v))
+			c->refill_ns = v * NS_PER_MS;
+		break;
+	case BUCKET_BURST:
+		if (l->token.kind != CONFIG_NULL)
+			(void)load_number(l, 0, LIMIT_SIZE_MAX, &c->burst);
+		break;
+	}
+}
+
+static void read_size(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	read_bucket_value(l, BUCKET_SIZE, ctx);
+}
+
+static void read_refill(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	read_bucket_value(l, BUCKET_REFILL, ctx);
+}
+
+static void read_burst(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	read_bucket_value(l, BUCKET_BURST, ctx);
+}
+
+/* null, or a bucket. */
+static void read_bucket(struct loading *l, struct limit_config *c)
+{
+	static const struct load_key keys[] = {
+	    {"size", read_size, NULL},
+	    {"refill_time_ms", read_refill, NULL},
+	    {"one_time_burst", read_burst, NULL},
+	};
+	struct config_token first = l->token;
+	uint32_t errors = l->errors;
+	uint64_t seen = 0;
+
+	if (first.kind == CONFIG_NULL)
+		return;
+	if (load_map(l, keys, COUNT(keys), c, &seen) && l->errors == errors && (seen & 3) != 3)
+		load_refuse(l, first.place, first.width,
+		    "a bucket has a size and a refill_time_ms: write both");
+}
+
+static void read_bytes(struct loading *l, const struct load_key *key, void *ctx)
+{
+	enum shape_direction *direction = ctx;
+
+	(void)key;
+	read_bucket(l, &l->config->settings.engine.shape.bytes[*direction]);
+}
+
+static void read_frames(struct loading *l, const struct load_key *key, void *ctx)
+{
+	enum shape_direction *direction = ctx;
+
+	(void)key;
+	read_bucket(l, &l->config->settings.engine.shape.frames[*direction]);
+}
+
+/* null, or buckets of one direction, at least one. */
+static void read_limiter(struct loading *l, enum shape_direction direction)
+{
+	static const struct load_key keys[] = {
+	    {"bandwidth", read_bytes, NULL}, {"ops", read_frames, NULL}};
+	const struct shape_config *c = &l->config->settings.engine.shape;
+	struct config_token first = l->token;
+	uint32_t errors = l->errors;
+
+	if (first.kind == CONFIG_NULL)
+		return;
+	if (load_map(l, keys, COUNT(keys), &direction, NULL) && l->errors == errors &&
+	    c->bytes[direction].size == 0 && c->frames[direction].size == 0)
+		load_refuse(l, first.place, first.width,
+		    "a limiter that limits nothing: write bandwidth, ops or both");
+}
+
+static void read_egress(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	(void)ctx;
+	read_limiter(l, SHAPE_EGRESS);
+}
+
+static void read_ingress(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	(void)ctx;
+	read_limiter(l, SHAPE_INGRESS);
+}
+
+static bool limits_something(const struct shape_config *c)
+{
+	for (int d = 0; d < SHAPE_DIRECTION_COUNT; d++)
+		if (c->bytes[d].size > 0 || c->frames[d].size > 0)
+			return true;
+	return false;
+}
+
+/* What limits nothing was not meant so: it is refused (R4). */
+static void read_rate_limiter(struct loading *l, const struct load_key *key, void *ctx)
+{
+	static const struct load_key keys[] = {
+	    {"egress", read_egress, NULL}, {"ingress", read_ingress, NULL}};
+	struct config_token first = l->token;
+	uint32_t errors = l->errors;
+
+	(void)key;
+	if (first.kind == CONFIG_NULL)
+		return;
+	if (load_map(l, keys, COUNT(keys), ctx, NULL) && l->errors == errors &&
+	    !limits_something(&l->config->settings.engine.shape))
+		load_refuse(l, first.place, first.width,
+		    "a limiter that limits nothing: write egress, ingress or both");
+}
+
 /* ---- the rest ---- */
 
 static void read_limits(struct loading *l, const struct load_key *key, void *ctx)
@@ -168,7 +305,7 @@ const struct load_key load_network_keys[] = {
     {"ports", load_ports, "this version publishes no ports"},
     {"tls", load_tls, NULL},
     {"secrets", load_secrets, NULL},
-    {"rate_limiter", load_only_null, "this version has no rate limits"},
+    {"rate_limiter", read_rate_limiter, NULL},
     {"trust_host_cas", load_only_false, "this version gives no certificates to the guest"},
     {"strict", load_only_false, "this version has no strict mode"},
     {"outbound_proxy", load_only_null, "this version dials through no proxy"},

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -84,6 +85,35 @@ static void print_dns(const struct engine_config *e, FILE *out)
 	    e->dns_timeout_ns / NS_PER_MS);
 }
 
+static void print_bucket(const char *name, const struct limit_config *c, const char *end, FILE *out)
+{
+	(void)fprintf(out, "\"%s\": ", name);
+	if (c->size == 0)
+		(void)fprintf(out, "null%s", end);
+	else
+		(void)fprintf(out,
+		    "{\"size\": %" PRIu64 ", \"refill_time_ms\": %" PRIu64
+		    ", \"one_time_burst\": %" PRIu64 "}%s",
+		    c->size, c->refill_ns / NS_PER_MS, c->burst, end);
+}
+
+static void print_rate_limiter(const struct shape_config *c, FILE *out)
+{
+	static const char *const names[SHAPE_DIRECTION_COUNT] = {"egress", "ingress"};
+	bool has_any = false;
+
+	(void)fprintf(out, "  \"rate_limiter\": ");
+	for (int d = 0; d < SHAPE_DIRECTION_COUNT; d++) {
+		if (c->bytes[d].size == 0 && c->frames[d].size == 0)
+			continue;
+		(void)fprintf(out, "%s\n    \"%s\": {", has_any ? "," : "{", names[d]);
+		print_bucket("bandwidth", &c->bytes[d], ", ", out);
+		print_bucket("ops", &c->frames[d], "}", out);
+		has_any = true;
+	}
+	(void)fprintf(out, has_any ? "\n  },\n" : "null,\n");
+}
+
 int config_print(const struct config *c, const struct policy *p, FILE *out)
 {
 	const struct engine_config *e = &c->settings.engine;
@@ -92,6 +122,7 @@ int config_print(const struct config *c, const struct policy *p, FILE *out)
 	print_interface(&c->settings.addressing, out);
 	print_policy(p, out);
 	print_dns(e, out);
+	print_rate_limiter(&e->shape, out);
 	(void)fprintf(out,
 	    "  \"max_connections\": %u,\n  \"limits\": {\n    \"max_udp_flows\": %u,\n"
 	    "    \"tcp_keepalive_s\": %" PRIu64 ",\n    \"tcp_idle_s\": %" PRIu64 ",\n"
