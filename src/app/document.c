@@ -112,10 +112,12 @@ int document_load(struct document *d, const char *path, struct policy_builder *b
 {
 	struct config_text text = {.name = strcmp(path, "-") == 0 ? "<stdin>" : path};
 	const struct config_sink sink = {.tell = on_message, .ctx = d};
+	const char *presets = getenv("SLUICE_PRESETS");
 	int err;
 
 	d->name = text.name;
 	d->config = config_init(b);
+	d->config.presets = presets != NULL ? presets : SLUICE_PRESETS;
 	err = config_file_read(path, &d->text, &d->len);
 	if (err == -EFBIG)
 		return complain(

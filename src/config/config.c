@@ -53,7 +53,7 @@ const char *config_line(const char *text, size_t len, uint32_t line, size_t *ret
 	return at;
 }
 
-static int add_file(struct config *c, const char *name)
+int load_add_file(struct config *c, const char *name)
 {
 	char **files = reallocarray((void *)c->files, c->file_count + 1, sizeof(*files));
 	char *copy = strdup(name);
@@ -167,7 +167,7 @@ int config_load(
 {
 	struct loading l = {
 	    .config = c, .sink = sink, .document = document, .file_index = (uint32_t)c->file_count};
-	int err = add_file(c, document->name);
+	int err = load_add_file(c, document->name);
 
 	if (!err)
 		err = scan(&l, document);

@@ -60,6 +60,10 @@ struct config {
 	bool is_enabled;
 	bool has_policy; /* the document has the key */
 
+	const char *
+	    presets; /* directories, separated by ':', in which they are; borrowed; NULL: none can be included */
+	unsigned int includes; /* so far */
+
 	struct config_origin *origins; /* of the rules that were added, in order */
 	size_t origin_count;
 	size_t origin_cap;

@@ -85,3 +85,26 @@ int config_file_read(const char *path, char **ret_text, size_t *ret_len)
 		close(fd);
 	return err;
 }
+
+int config_file_read_own(const char *path, char **ret_text, size_t *ret_len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		err = -errno;
+	else if (S_ISDIR(st.st_mode))
+		err = -EISDIR;
+	else if (!S_ISREG(st.st_mode))
+		err = -EINVAL;
+	else if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+		 (st.st_uid != 0 && st.st_uid != geteuid()))
+		err = -EPERM;
+	if (!err)
+		err = read_all(fd, ret_text, ret_len);
+	close(fd);
+	return err;
+}

@@ -14,4 +14,8 @@ enum {
 __attribute__((warn_unused_result)) int config_file_read(
     const char *path, char **ret_text, size_t *ret_len);
 
+/* The same for a regular file that nobody but root and this user can change; -EPERM if others can. */
+__attribute__((warn_unused_result)) int config_file_read_own(
+    const char *path, char **ret_text, size_t *ret_len);
+
 #endif

@@ -19,8 +19,10 @@ struct loading {
 	const struct config_text *document;
 	uint32_t file_index; /* of it, in config->files */
 	uint32_t errors;
-	int failed;   /* -ENOMEM, -EINVAL behind a mistake of syntax, or 0 */
-	bool is_scan; /* the pass that adds blocked names only */
+	int failed;                  /* -ENOMEM, -EINVAL behind a mistake of syntax, or 0 */
+	const struct loading *outer; /* what includes this preset; NULL: nothing */
+	const char *preset;          /* its name; NULL: a document */
+	bool is_scan;                /* the pass that adds blocked names only */
 };
 
 struct load_key {
@@ -71,6 +73,26 @@ const char *load_suggest(const char *text, const void *words, size_t count,
 /* Keys of the mapping that a NetworkConfig is. */
 extern const struct load_key load_network_keys[];
 extern const size_t load_network_key_count;
+
+/* Adds the rules of the text that is there. */
+void load_rule_text(struct loading *l);
+
+/* What a document includes in the place of a rule. */
+struct include {
+	char name[CONFIG_KEY_MAX]; /* "": nothing */
+	uint64_t version;          /* which it must have; 0: any */
+	struct config_token token; /* of the name */
+	struct config_token version_token;
+};
+
+/* Reads the name, or the version if key->detail is set. */
+void load_include_key(struct loading *l, const struct load_key *key, struct include *i);
+
+/* Adds the rules of the preset; at: the place of the whole. */
+void load_include(struct loading *l, const struct config_token *at, const struct include *i);
+
+/* Adds a name to config->files. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int load_add_file(struct config *c, const char *name);
 
 /* Readers of parts; ctx is not used. */
 void load_policy(struct loading *l, const struct load_key *key, void *ctx);

@@ -20,6 +20,7 @@
 
 enum {
 	TARGET_MAX = NAME_TEXT_MAX + 16,
+	RULE_KEYS = 5, /* of a rule as a mapping; behind them are those of an include */
 	PORTS_MAX = POLICY_PORT_RANGES_MAX * 12,
 	LINE_MAX_LEN = TARGET_MAX + PORTS_MAX + 64,
 };
@@ -33,6 +34,7 @@ struct rule_parts {
 	unsigned int protos;              /* bits of proto_words; 0: any */
 	char ports[PORTS_MAX];            /* "": any */
 	uint32_t port_count;
+	struct include include;
 	bool is_wrong; /* which was told */
 };
 
@@ -83,7 +85,7 @@ static int add_rules(
 	return ret;
 }
 
-static void read_rule_text(struct loading *l)
+void load_rule_text(struct loading *l)
 {
 	struct config_place place = l->token.place;
 	struct policy_error err;
@@ -386,6 +388,13 @@ static void add_parts(
 	    is_target ? p->target_token.width : rule->width, "%s", err.text);
 }
 
+static void read_include(struct loading *l, const struct load_key *key, void *ctx)
+{
+	struct rule_parts *p = ctx;
+
+	load_include_key(l, key, &p->include);
+}
+
 static void read_rule_map(struct loading *l)
 {
 	static const struct load_key keys[] = {
@@ -394,15 +403,24 @@ static void read_rule_map(struct loading *l)
 	    {"protocols", read_protos, NULL},
 	    {"ports", read_ports, NULL},
 	    {"action", read_action, NULL},
+	    {"include", read_include, NULL},
+	    {"version", read_include, "version"},
 	};
 	struct rule_parts p = {.action = -1, .direction = -1};
 	struct config_token first = l->token;
 	uint32_t errors = l->errors;
+	uint64_t seen = 0;
 
-	(void)load_map(l, keys, COUNT(keys), &p, NULL);
+	(void)load_map(l, keys, COUNT(keys), &p, &seen);
 	if (l->token.kind == CONFIG_END || l->errors > errors || p.is_wrong)
 		return;
-	if (p.action < 0 || p.direction < 0 || p.target[0] == '\0')
+	if (seen >> RULE_KEYS != 0 &&
+	    (p.include.name[0] == '\0' || (seen & ((1U << RULE_KEYS) - 1)) != 0))
+		load_refuse(l, first.place, first.width,
+		    "include and version stand alone, as {include: NAME, version: 1}");
+	else if (p.include.name[0] != '\0')
+		load_include(l, &first, &p.include);
+	else if (p.action < 0 || p.direction < 0 || p.target[0] == '\0')
 		load_refuse(l, first.place, first.width, "a rule without %s: write one",
 		    p.action < 0      ? "action"
 		    : p.direction < 0 ? "direction"
@@ -415,7 +433,7 @@ static void read_rule(struct loading *l, void *ctx)
 {
 	(void)ctx;
 	if (l->token.kind == CONFIG_TEXT)
-		read_rule_text(l);
+		load_rule_text(l);
 	else if (l->token.kind == CONFIG_MAP)
 		read_rule_map(l);
 	else

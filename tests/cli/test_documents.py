@@ -187,6 +187,64 @@ all other names
             done = self.sluice("diff", "-", "b.json", text=json.dumps({"policy": {"rules": old}}))
             self.assertEqual((done.returncode, done.stdout), (0, ""), (old, new))
 
+    # ---- presets ----
+
+    def preset(self, name, rules, version=1, mode=0o644):
+        directory = pathlib.Path(self.directory.name, "presets")
+        directory.mkdir(exist_ok=True)
+        path = directory / f"{name}.yaml"
+        path.write_text(f"preset: {name}\nversion: {version}\nrules:\n{rules}", encoding="utf-8")
+        path.chmod(mode)
+        return path
+
+    def with_presets(self, *args, text=None, presets="presets"):
+        return subprocess.run([SLUICE, *args], input=text, capture_output=True, text=True, check=False,
+                              cwd=self.directory.name, env={**os.environ, "SLUICE_PRESETS": presets})
+
+    def test_the_rules_of_a_preset_stand_where_it_is_included(self):
+        self.preset("b", "  - {rule: allow@b.example, strangers_write: true, note: all can write}\n")
+        self.preset("a", "  - {rule: allow@a.example:tcp:443, strangers_write: false}\n  - include: b\n", version=7)
+        self.write("d.yaml", "policy:\n  rules:\n  - deny@x.a.example\n  - {include: a, version: 7}\n  - allow@dns\n")
+        done = self.with_presets("config", "print", "d.yaml")
+        self.assertEqual(json.loads(done.stdout)["policy"]["rules"],
+                         ["deny@x.a.example", "allow@a.example:tcp:443", "allow@b.example", "allow@dns"])
+        done = self.with_presets("check", "d.yaml")
+        self.assertEqual((done.returncode, done.stdout), (0, "d.yaml: good: 4 rules, 1 warning\n"))
+        self.assertIn("presets/b.yaml:4:12: warning: rules[0]: strangers can write there", done.stderr)
+        done = self.with_presets("explain", "d.yaml", "tcp", "b.example:80")
+        self.assertIn("allowed by rule 3 (presets/b.yaml:4:12) allow@b.example", done.stdout)
+
+    def test_presets_that_cannot_be_included(self):
+        self.preset("a", "  - include: b\n")
+        self.preset("b", "  - include: a\n")
+        self.preset("open", "  - {rule: allow@a.example, strangers_write: false}\n", mode=0o666)
+        self.preset("silent", "  - {rule: allow@a.example}\n")
+        self.preset("both", "  - {rule: allow@a.example, strangers_write: true, include: a}\n")
+        self.preset("typo", "  - {rule: allow@a..example, strangers_write: true}\n")
+        self.preset("other", "[]\n").rename(pathlib.Path(self.directory.name, "presets/renamed.yaml"))
+        pathlib.Path(self.directory.name, "presets/dir.yaml").mkdir()
+        for include, text in (("a", "the preset 'a' includes itself"), ("open", "can be changed by others than root and you"),
+                              ("none", "there is no preset 'none' in presets"), ("../d", "and no path"),
+                              ("/etc/passwd", "and no path"), ("silent", "can strangers write to where this rule leads?"),
+                              ("both", "an entry has a rule, or includes a preset"), ("typo", "an empty label"),
+                              ("renamed", "this is not the name of the file: write 'renamed'"),
+                              ("dir", "cannot be read: Is a directory"), ("A", "and no path"),
+                              ("silent, version: 2", "can strangers"), ("x, action: allow", "stand alone")):
+            with self.subTest(include=include):
+                done = self.with_presets("check", "-", text=f"policy: {{rules: [{{include: {include}}}]}}")
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(text, done.stderr)
+
+    def test_the_sample_preset_is_one(self):
+        sample = TREE / "presets/example.yaml"
+        self.preset("x", "[]\n")
+        pathlib.Path(self.directory.name, "presets/example.yaml").write_bytes(sample.read_bytes())
+        pathlib.Path(self.directory.name, "presets/example.yaml").chmod(0o644)
+        done = self.with_presets("check", "-", text="policy: {rules: [{include: example, version: 1}]}")
+        self.assertEqual((done.returncode, done.stdout), (0, "<stdin>: good: 3 rules, 1 warning\n"))
+        done = self.with_presets("check", "-", text="policy: {rules: [{include: example, version: 2}]}")
+        self.assertIn("the preset 'example' has version 1: look at what has changed, then write that", done.stderr)
+
     # ---- run ----
 
     def test_options_go_over_the_document(self):
