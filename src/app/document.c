@@ -108,7 +108,7 @@ void document_warn(struct document *d, const struct config_origin *at, const cha
 	on_message(d, &m);
 }
 
-int document_load(struct document *d, const char *path, struct policy_builder *b)
+static int load(struct document *d, const char *path, struct policy_builder *b, bool is_floor)
 {
 	struct config_text text = {.name = strcmp(path, "-") == 0 ? "<stdin>" : path};
 	const struct config_sink sink = {.tell = on_message, .ctx = d};
@@ -117,6 +117,7 @@ int document_load(struct document *d, const char *path, struct policy_builder *b
 
 	d->name = text.name;
 	d->config = config_init(b);
+	d->config.is_floor = is_floor;
 	d->config.presets = presets != NULL ? presets : SLUICE_PRESETS;
 	err = config_file_read(path, &d->text, &d->len);
 	if (err == -EFBIG)
@@ -130,6 +131,19 @@ int document_load(struct document *d, const char *path, struct policy_builder *b
 	if (err == -ENOMEM)
 		return complain("there is no memory for the document %s", path);
 	return err ? 1 : 0;
+}
+
+int document_load(struct document *d, const char *path, struct policy_builder *b)
+{
+	return load(d, path, b, false);
+}
+
+int document_load_floor(struct document *d, const char *path, struct policy_builder *b)
+{
+	struct policy_builder *layer = policy_builder_add_layer(b);
+
+	return layer == NULL ? complain("there is no memory for the rules")
+			     : load(d, path, layer, true);
 }
 
 void document_fini(struct document *d)

@@ -19,6 +19,10 @@ struct document {
  * sentence: it cannot be read, or there is no memory. To be given to document_fini() in any case. */
 __attribute__((warn_unused_result)) int document_load(
     struct document *d, const char *path, struct policy_builder *b);
+
+/* The same for a document that is a floor under the rules of b: it has a policy only, which must allow too. */
+__attribute__((warn_unused_result)) int document_load_floor(
+    struct document *d, const char *path, struct policy_builder *b);
 void document_fini(struct document *d);
 
 /* Shows a warning about what stands at the place, in the document's own text if that is where it is. */

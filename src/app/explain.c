@@ -23,6 +23,7 @@
 enum {
 	KEY_INGRESS = OPTION_KEY_OWN,
 	KEY_ADDRESS,
+	KEY_POLICY_FLOOR,
 
 	RULES_SHOWN = 24, /* of those that do not decide */
 	WORDS = 3,
@@ -34,7 +35,8 @@ enum {
 struct explain {
 	const char *words[WORDS]; /* FILE, PROTO, HOST[:PORT] */
 	size_t word_count;
-	const char *address; /* --address; NULL: none */
+	const char *address;    /* --address; NULL: none */
+	const char *floor_path; /* --policy-floor; NULL: none */
 	bool is_ingress;
 
 	struct policy_query query;
@@ -43,6 +45,7 @@ struct explain {
 	bool is_address_known;
 
 	struct document document;
+	struct document floor;
 	struct policy_builder *builder;
 	struct policy *policy;
 	struct policy_verdict verdict;
@@ -140,6 +143,12 @@ static int read_policy(struct explain *x)
 	result = document_load(&x->document, x->words[0], x->builder);
 	if (result > 0)
 		return complain("the document %s cannot be used", x->words[0]);
+	if (result == 0 && x->floor_path != NULL) {
+		x->floor.is_quiet = true;
+		result = document_load_floor(&x->floor, x->floor_path, x->builder);
+	}
+	if (result > 0)
+		return complain("the document %s cannot be used", x->floor_path);
 	if (result < 0 || net_plan_addresses(&x->document.config.settings, &netif) < 0)
 		return -1;
 	return rules_compile(x->builder, &netif, &x->policy);
@@ -161,8 +170,10 @@ static const char *action_text(const struct policy_verdict *v)
 /* "rule 3 (agent.yaml:7:7) allow@public", or what decided in the place of a rule. */
 static void print_rule(const struct explain *x, uint32_t rule)
 {
-	const struct config *c = &x->document.config;
+	const struct config *c;
 	char text[POLICY_RULE_TEXT_MAX];
+	uint32_t layer;
+	uint32_t number;
 
 	if (rule == POLICY_RULE_DEFAULT) {
 		(void)printf("the default");
@@ -172,18 +183,23 @@ static void print_rule(const struct explain *x, uint32_t rule)
 		(void)printf("what no rule can allow");
 		return;
 	}
+	layer = policy_rule_layer(x->policy, rule, &number);
+	c = layer == 0 ? &x->document.config : &x->floor.config;
 	policy_rule_text(x->policy, rule, text, sizeof(text));
-	if (rule < c->origin_count)
-		(void)printf("rule %u (%s:%u:%u) %s", rule + 1, c->files[c->origins[rule].file],
-		    c->origins[rule].place.line, c->origins[rule].place.column, text);
+	(void)printf("%srule %u ", layer == 0 ? "" : "the floor's ", number + 1);
+	if (number < c->origin_count)
+		(void)printf("(%s:%u:%u) %s", c->files[c->origins[number].file],
+		    c->origins[number].place.line, c->origins[number].place.column, text);
 	else
-		(void)printf("rule %u (of a profile) %s", rule + 1, text);
+		(void)printf("(of a profile) %s", text);
 }
 
 static void print_verdict(const struct explain *x, const char *what, const struct policy_verdict *v)
 {
 	(void)printf("  %s: %s by ", what, action_text(v));
 	print_rule(x, v->rule);
+	if (v->rule == POLICY_RULE_DEFAULT && v->layer > 0)
+		(void)printf(" of the floor");
 	if (v->action == POLICY_DENY && v->why > POLICY_WHY_FLOOR)
 		(void)printf(" (%s)", policy_why_name(v->why));
 	(void)printf("\n");
@@ -241,6 +257,13 @@ static const char *why_not(const struct explain *x, const struct policy_rule *r)
 	return r->range_count > 0 ? "another port" : NULL;
 }
 
+static bool is_in_floor(const struct explain *x, uint32_t rule)
+{
+	uint32_t number;
+
+	return policy_rule_layer(x->policy, rule, &number) > 0;
+}
+
 /* Tells of the rules but the deciding one: all if there are few, else those about this target. */
 static void print_others(const struct explain *x)
 {
@@ -269,7 +292,8 @@ static void print_others(const struct explain *x)
 		(void)printf("  not by ");
 		print_rule(x, i);
 		if (why == NULL)
-			why = i > x->verdict.rule ? "stands behind" : "does not decide alone";
+			why = i > x->verdict.rule && !is_in_floor(x, i) ? "stands behind"
+									: "does not decide alone";
 		(void)printf(": %s\n", why);
 	}
 	if (hidden > 0)
@@ -314,6 +338,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_INGRESS:
 		x->is_ingress = true;
 		return 0;
+	case KEY_POLICY_FLOOR:
+		x->floor_path = arg;
+		return 0;
 	case KEY_ADDRESS:
 		x->address = arg;
 		return 0;
@@ -341,6 +368,7 @@ int explain_main(int argc, char **argv)
 		0},
 	    {"ingress", KEY_INGRESS, NULL, 0,
 		"A connection to the guest: HOST is the peer's address, PORT the guest's", 0},
+	    {"policy-floor", KEY_POLICY_FLOOR, "FILE", 0, "A document that must allow it too", 0},
 	    {0},
 	};
 	static const struct argp parser = {
@@ -367,5 +395,6 @@ int explain_main(int argc, char **argv)
 	policy_free(x.policy);
 	policy_builder_free(x.builder);
 	document_fini(&x.document);
+	document_fini(&x.floor);
 	return result;
 }

@@ -42,6 +42,7 @@ enum {
 	KEY_EVENTS,
 	KEY_STATS,
 	KEY_CONFIG,
+	KEY_POLICY_FLOOR,
 	KEY_VERBOSE = 'v',
 
 	GROUP_POLICY = OPTION_GROUP_FIRST + 1,
@@ -64,6 +65,8 @@ static const struct argp_option option_table[] = {
 	0},
     {"net-default-egress", KEY_NET_DEFAULT_EGRESS, "allow|deny", 0,
 	"What happens to outgoing traffic that no rule matches", 0},
+    {"policy-floor", KEY_POLICY_FLOOR, "FILE", 0,
+	"What the policy of this document does not allow is denied, whatever else is said", 0},
     {"net-default-ingress", KEY_NET_DEFAULT_INGRESS, "allow|deny", 0,
 	"What happens to incoming traffic that no rule matches", 0},
 
@@ -197,6 +200,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (o->config != NULL)
 			options_refuse("--config is given twice; use one document");
 		o->config = arg;
+		return 0;
+	case KEY_POLICY_FLOOR:
+		if (o->floor != NULL)
+			options_refuse("--policy-floor is given twice; use one document");
+		o->floor = arg;
 		return 0;
 	case KEY_EVENTS:
 		o->events = arg;

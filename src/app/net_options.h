@@ -37,6 +37,7 @@ struct net_options {
 	struct settings settings; /* addresses, limits, times, resolvers */
 	struct string_list given; /* the options that these are from: name, value, name, ... */
 
+	const char *floor;  /* --policy-floor: path; NULL: none */
 	const char *config; /* --config: path, "-" for standard input, NULL: none */
 
 	/* what is told */

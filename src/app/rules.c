@@ -110,6 +110,17 @@ static int read_document(const struct net_options *o, struct net_plan *plan)
 	return result < 0 ? -1 : repeat_settings(o, &plan->settings);
 }
 
+static int read_floor(const struct net_options *o, struct net_plan *plan)
+{
+	struct document d = {.is_quiet = true};
+	int result = document_load_floor(&d, o->floor, plan->builder);
+
+	if (result > 0)
+		result = complain("the document %s cannot be used", o->floor);
+	document_fini(&d);
+	return result;
+}
+
 int net_plan_make(const struct net_options *o, struct net_plan *ret_plan)
 {
 	struct siphash_key key;
@@ -123,7 +134,8 @@ int net_plan_make(const struct net_options *o, struct net_plan *ret_plan)
 		return complain("there are no random numbers: %s", strerror(errno));
 	policy_builder_set_key(ret_plan->builder, &key);
 	if (add_rules(ret_plan->builder, o) < 0 ||
-	    (o->config != NULL && read_document(o, ret_plan) < 0))
+	    (o->config != NULL && read_document(o, ret_plan) < 0) ||
+	    (o->floor != NULL && read_floor(o, ret_plan) < 0))
 		return -1;
 	return add_profiles(ret_plan->builder, o);
 }

@@ -117,10 +117,16 @@ static int scan(struct loading *l, const struct config_text *document)
 
 /* ---- the document ---- */
 
+/* Of a floor, the rules count alone. */
+static const struct load_key floor_keys[] = {{"policy", load_policy, NULL}};
+
 static void read_network(struct loading *l, const struct load_key *key, void *ctx)
 {
 	(void)key;
-	(void)load_map(l, load_network_keys, load_network_key_count, ctx, NULL);
+	if (l->config->is_floor)
+		(void)load_map(l, floor_keys, 1, ctx, NULL);
+	else
+		(void)load_map(l, load_network_keys, load_network_key_count, ctx, NULL);
 }
 
 static void read_schema(struct loading *l, const struct load_key *key, void *ctx)
@@ -148,14 +154,19 @@ static void read_top(struct loading *l)
 	    {"version", read_version, NULL},
 	};
 	static const size_t own_count = sizeof(own) / sizeof(own[0]);
+	bool is_floor = l->config->is_floor;
+	size_t count = is_floor ? 1 : load_network_key_count;
 	struct load_key keys[TOP_KEYS_MAX];
 	struct config_token first = l->token;
 	uint64_t seen = 0;
 
 	memcpy(keys, own, sizeof(own));
-	memcpy(keys + own_count, load_network_keys, load_network_key_count * sizeof(keys[0]));
-	if (!load_map(l, keys, own_count + load_network_key_count, NULL, &seen))
+	memcpy(
+	    keys + own_count, is_floor ? floor_keys : load_network_keys, count * sizeof(keys[0]));
+	if (!load_map(l, keys, own_count + count, NULL, &seen))
 		return;
+	if (is_floor && !l->config->has_policy && l->token.kind != CONFIG_END)
+		load_refuse(l, first.place, 1, "a floor without policy: write it");
 	if ((seen & 1) != 0 && seen >> own_count != 0)
 		load_refuse(l, first.place, 1,
 		    "keys of the network stand beside 'network': put all of them inside");

@@ -59,6 +59,7 @@ struct config {
 	    *builder; /* borrowed: rules and profiles are added behind what it has */
 	bool is_enabled;
 	bool has_policy; /* the document has the key */
+	bool is_floor;   /* set by the caller: a document with a policy and nothing else is read */
 
 	const char *
 	    presets; /* directories, separated by ':', in which they are; borrowed; NULL: none can be included */

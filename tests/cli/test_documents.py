@@ -245,6 +245,30 @@ all other names
         done = self.with_presets("check", "-", text="policy: {rules: [{include: example, version: 2}]}")
         self.assertIn("the preset 'example' has version 1: look at what has changed, then write that", done.stderr)
 
+    # ---- floor: A14, B23 ----
+
+    def test_a_floor_cannot_be_widened(self):
+        self.write("tenant.yaml", "policy: {rules: [allow@any]}\n")
+        self.write("floor.yaml", "policy:\n  default_ingress: allow\n  rules:\n  - deny@10.1.0.0/16\n  - allow@10.0.0.0/8\n")
+        done = self.sluice("explain", "tenant.yaml", "tcp", "10.1.2.3:80")
+        self.assertEqual(done.returncode, 0)
+        done = self.sluice("explain", "--policy-floor", "floor.yaml", "tenant.yaml", "tcp", "10.1.2.3:80")
+        self.assertIn("denied by the floor's rule 1 (floor.yaml:4:5) deny@10.1.0.0/16", done.stdout)
+        self.assertEqual(done.returncode, 1)
+        done = self.sluice("explain", "--policy-floor", "floor.yaml", "tenant.yaml", "tcp", "10.2.2.3:80")
+        self.assertEqual(done.returncode, 0)
+        done = self.sluice("explain", "--policy-floor", "floor.yaml", "tenant.yaml", "tcp", "192.168.0.1:80")
+        self.assertIn("denied by the default of the floor", done.stdout)
+
+    def test_a_floor_is_a_policy_and_nothing_else(self):
+        self.write("a.yaml", "policy: {}\nmax_connections: 5\n")
+        self.write("b.yaml", "{}")
+        for name, text in (("a.yaml", "unknown key: there is network, $schema, version or policy here"),
+                           ("b.yaml", "a floor without policy")):
+            done = self.sluice("run", "--policy-floor", name, "true")
+            self.assertEqual(done.returncode, 125)
+            self.assertIn(text, done.stderr)
+
     # ---- run ----
 
     def test_options_go_over_the_document(self):
