@@ -136,6 +136,17 @@ static int unescape(struct config_reader *r, size_t *len)
 	return 0;
 }
 
+/* The bytes at r->at that stand for themselves: a row of ASCII, or one other character. */
+static size_t plain_len(const struct config_reader *r)
+{
+	const char *at = r->at;
+
+	while (at < r->end && (unsigned char)*at >= 0x20 && (unsigned char)*at < 0x80 &&
+	       *at != '"' && *at != '\\')
+		at++;
+	return at > r->at ? (size_t)(at - r->at) : config_utf8_len(r->at, r->end);
+}
+
 static int parse_string(struct config_reader *r, struct config_token *t)
 {
 	size_t len = 0;
@@ -144,22 +155,22 @@ static int parse_string(struct config_reader *r, struct config_token *t)
 
 	r->at++;
 	while (!err && r->at < r->end && *r->at != '"') {
-		size_t n = config_utf8_len(r->at, r->end);
+		size_t n = plain_len(r);
 
-		err = config_reader_room(r, t->place, len + 4);
+		err = config_reader_room(r, t->place, len + n + 4);
 		if (err)
 			return err;
 		if ((unsigned char)*r->at < 0x20)
 			return config_reader_refuse(r, place_of(r, r->at),
 			    "a control character (0x%02x) in a text: write \\u%04x",
 			    (unsigned int)*r->at, (unsigned int)*r->at);
-		if (n == 0)
-			return config_reader_refuse(
-			    r, place_of(r, r->at), "a text that is not UTF-8");
 		if (*r->at == '\\') {
 			has_escape = true;
 			r->at++;
 			err = unescape(r, &len);
+		} else if (n == 0) {
+			return config_reader_refuse(
+			    r, place_of(r, r->at), "a text that is not UTF-8");
 		} else {
 			memcpy(r->scratch + len, r->at, n);
 			len += n;

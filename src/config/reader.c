@@ -199,10 +199,9 @@ static int add_key(struct config_reader *r, struct config_frame *f, struct confi
 
 	if (t->kind != CONFIG_TEXT || !t->text)
 		return config_reader_refuse(r, t->place, "a key that is no text: write its name");
-	config_quote(t->text, t->len, quoted);
 	if (t->len >= CONFIG_KEY_MAX)
-		return config_reader_refuse(
-		    r, t->place, "unknown key %s: no key is that long", quoted);
+		return config_reader_refuse(r, t->place, "unknown key %s: no key is that long",
+		    config_quote(t->text, t->len, quoted));
 	for (uint32_t i = 0; i < f->keys; i++)
 		if (strcmp(f->key[i], t->text) == 0) {
 			memcpy(f->key[f->keys - 1], t->text, t->len + 1); /* for the path */
