@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples of the man pages and of README.md are true: documents are good, and commands print what is printed there.
+
+usage: test_examples.py SLUICE
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+SLUICE = ""
+
+AGENT = "policy:\n  rules:\n    - allow@api.example.com:tcp:443\n    - allow@*.packages.example.org\n"
+
+
+def blocks(page):
+    text = (TREE / "doc" / page).read_text(encoding="utf-8").replace("\\\\", "\\")
+    return re.findall(r"^```\n(.*?)^```$", text, re.M | re.S)
+
+
+class Examples(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.path = pathlib.Path(self.directory.name)
+        presets = self.path / "presets"
+        presets.mkdir()
+        (presets / "example.yaml").write_bytes((TREE / "presets/example.yaml").read_bytes())
+        (presets / "example.yaml").chmod(0o644)
+
+    def sluice(self, *args, text=None):
+        return subprocess.run([SLUICE, *args], input=text, capture_output=True, text=True, check=False, cwd=self.path,
+                              env={**os.environ, "SLUICE_PRESETS": "presets"})
+
+    def test_documents_are_good(self):
+        found = blocks("sluice-config.5.scd")
+        self.assertGreaterEqual(len(found), 3)
+        for document in found:
+            done = self.sluice("check", "-", text=document)
+            self.assertEqual(done.returncode, 0, document + done.stderr)
+
+    def test_both_forms_of_a_rule_are_the_same(self):
+        document = [b for b in blocks("sluice-config.5.scd") if b.startswith("{")][0]
+        done = self.sluice("config", "print", "-", text=document)
+        self.assertEqual(done.stdout.count('"deny@10.0.0.0/8:tcp:1-1023"'), 2)
+
+    def test_commands_print_what_the_pages_say(self):
+        (self.path / "old.yaml").write_text("policy:\n  rules:\n    - allow@api.example.com:tcp:443\n", encoding="utf-8")
+        (self.path / "new.yaml").write_text("policy:\n  rules:\n    - allow@api.example.com:tcp:80+443\n", encoding="utf-8")
+        for page, agent in (("sluice-check.1.scd", "policy:\n  rules:\n    - allow@pubic\n"), ("sluice-explain.1.scd", AGENT),
+                            ("sluice-diff.1.scd", AGENT)):
+            (self.path / "agent.yaml").write_text(agent, encoding="utf-8")
+            found = blocks(page)
+            self.assertTrue(found)
+            for block in found:
+                command, output = block.split("\n", 1)
+                done = self.sluice(*command.removeprefix("$ sluice ").split())
+                self.assertEqual(done.stdout + done.stderr, output)
+
+    def test_the_document_of_the_readme_is_good(self):
+        text = (TREE / "README.md").read_text(encoding="utf-8")
+        document = re.search(r"^    # agent\.yaml\n(.*?)\n\n", text, re.M | re.S).group(1)
+        (self.path / "agent.yaml").write_text(re.sub("^    ", "", document, flags=re.M) + "\n", encoding="utf-8")
+        self.assertEqual(self.sluice("check", "agent.yaml").returncode, 0)
+        self.assertEqual(self.sluice("explain", "agent.yaml", "tcp", "api.example.com:443").returncode, 0)
+
+    def test_the_page_has_all_keys(self):
+        page = (TREE / "doc/sluice-config.5.scd").read_text(encoding="utf-8")
+        keys = re.findall(r'^\t    \{"([a-z_0-9]+)", ', "".join(
+            (TREE / "src/config" / f).read_text(encoding="utf-8") for f in ("network_keys.c", "policy_keys.c", "preset.c")), re.M)
+        keys += re.findall(r'^    \{"([a-z_0-9]+)", ', (TREE / "src/config/network_keys.c").read_text(encoding="utf-8"), re.M)
+        self.assertGreater(len(keys), 40)
+        for key in set(keys) - {"any"}:
+            self.assertRegex(page, rf"\*{key}\*|{{{key}: |, {key}: ")
+
+
+if __name__ == "__main__":
+    SLUICE = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
