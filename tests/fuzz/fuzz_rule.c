@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rule text: any text is read or refused with a sentence; what is read has a canonical text which reads
- * back as the same rule; the same rules compile, and the compiled policy tells the same texts.
+ * back as the same rule; the same rules compile, and the compiled policy tells the same texts, judges the
+ * names and the addresses of its rules, explains it, and is no edit of itself.
  */
 #include "fuzz.h"
 
@@ -14,6 +15,7 @@
 
 enum {
 	RULES_MAX = 64, /* kept for comparison */
+	DIFF_MAX = 8,   /* rules of a policy that is compared with itself */
 };
 
 static void require(bool claim)
@@ -38,7 +40,7 @@ static bool rules_equal(const struct policy_rule *a, const struct policy_rule *b
 	return a->action == b->action && a->target == b->target && a->directions == b->directions &&
 	       a->protos == b->protos && a->prefix_len == b->prefix_len &&
 	       ip_addr_eq(&a->prefix, &b->prefix) && a->group == b->group &&
-	       a->range_count == b->range_count &&
+	       name_eq(&a->name, &b->name) && a->range_count == b->range_count &&
 	       memcmp(a->ranges, b->ranges, a->range_count * sizeof(a->ranges[0])) == 0;
 }
 
@@ -71,6 +73,65 @@ static void judge_around(const struct policy *p, const struct policy_rule *rule)
 	}
 }
 
+/* No name: the rule has none. */
+static void judge_name(const struct policy *p, const struct policy_rule *rule)
+{
+	const struct name *pin = &rule->name;
+	struct policy_query q = {.proto = POLICY_TCP,
+	    .has_port = true,
+	    .port = 443,
+	    .addr = policy_other_addr(p),
+	    .pins = &pin,
+	    .pin_count = 1};
+	struct policy_verdict v;
+
+	if (rule->name.len == 0)
+		return;
+	require(policy_judge_name(p, pin, POLICY_UDP).action != POLICY_HOLD);
+	require(policy_judge_answer(p, pin, &q.addr).action == POLICY_ALLOW);
+	v = policy_judge(p, &q);
+	require(v.action != POLICY_HOLD || v.rule < policy_rule_count(p));
+	q.claim = pin;
+	v = policy_judge(p, &q);
+	require(v.action != POLICY_HOLD);
+	require(v.action == POLICY_DENY || v.why <= POLICY_WHY_DEFAULT);
+}
+
+struct explained {
+	const struct policy *policy;
+	const struct policy_query *query;
+	uint32_t count;
+};
+
+static void take_reason(void *ctx, const struct policy_reason *reason)
+{
+	struct explained *e = ctx;
+	char line[2 * POLICY_RULE_TEXT_MAX];
+
+	e->count++;
+	require(policy_reason_text(e->policy, e->query, reason, line, sizeof(line))[0] != '\0');
+}
+
+static void refuse_change(void *ctx, const struct policy_change *change)
+{
+	(void)ctx;
+	(void)change;
+	abort();
+}
+
+static void check_whole(const struct policy *p)
+{
+	struct policy_query q = {
+	    .proto = POLICY_TCP, .has_port = true, .port = 443, .addr = policy_other_addr(p)};
+	struct explained e = {.policy = p, .query = &q};
+	bool is_whole;
+
+	(void)policy_explain(p, &q, take_reason, &e);
+	require(e.count <= POLICY_REASONS_MAX);
+	if (policy_rule_count(p) <= DIFF_MAX)
+		require(policy_diff(p, p, refuse_change, NULL, &is_whole) == 0);
+}
+
 static void check_policy(const char *text, const struct policy_rule *rules, uint32_t count)
 {
 	struct policy_builder *b = policy_builder_new();
@@ -88,9 +149,11 @@ static void check_policy(const char *text, const struct policy_rule *rules, uint
 		require(strcmp(policy_rule_text(p, i, line, sizeof(line)),
 			    policy_rule_format(&rules[i], want, sizeof(want))) == 0);
 		judge_around(p, &rules[i]);
+		judge_name(p, &rules[i]);
 	}
 	while (policy_warning_next(p, &cursor, &w))
 		require(policy_warning_text(p, &w, line, sizeof(line))[0] != '\0');
+	check_whole(p);
 	policy_free(p);
 	policy_builder_free(b);
 }

@@ -169,6 +169,9 @@ static void the_claim_decides_on_a_shared_address(void **state)
 		.action = POLICY_ALLOW},
 	    {"allow@*.x.example", NULL, "192.0.2.1", .pins = "a.y.example", .claim = "b.x.example",
 		.action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
+	    /* N7: borders are those of labels, of pins too. */
+	    {"allow@*.x.example", NULL, "192.0.2.1", .pins = "evilx.example",
+		.claim = "a.x.example", .action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
 	    {"allow@a.x.example", NULL, "192.0.2.1", .pins = "b.x.example", .claim = "a.x.example",
 		.action = POLICY_DENY, .why = POLICY_WHY_NOT_PINNED},
 	};
@@ -227,6 +230,37 @@ static void a_suffix_is_its_apex_and_all_below(void **state)
 	}
 	policy_free(suffix);
 	policy_free(exact);
+}
+
+/* Names of as many labels as there can be. */
+static void names_of_many_labels_are_found(void **state)
+{
+	char text[NAME_TEXT_MAX] = "";
+	struct policy_error err;
+	struct policy *p;
+
+	(void)state;
+	for (int labels = 1; labels < NAME_LABELS_MAX; labels++) {
+		struct policy_rule r = {.action = POLICY_ALLOW,
+		    .target = labels % 2 ? POLICY_TARGET_NAME : POLICY_TARGET_SUFFIX,
+		    .directions = POLICY_DIR_EGRESS,
+		    .protos = POLICY_PROTO_ANY};
+		struct policy_builder *b = policy_builder_new();
+
+		assert_non_null(b);
+		if (labels > 1) {
+			memmove(text + 2, text, strlen(text) + 1);
+			text[1] = '.';
+		}
+		text[0] = (char)('a' + labels % 26);
+		r.name = name_of(text);
+		assert_int_equal(r.name.labels, labels);
+		assert_int_equal(policy_builder_add_rule(b, &r, &err), 0);
+		assert_int_equal(policy_builder_compile(b, &p), 0);
+		assert_int_equal(policy_judge_name(p, &r.name, POLICY_UDP).action, POLICY_ALLOW);
+		policy_free(p);
+		policy_builder_free(b);
+	}
 }
 
 /* C17 */
@@ -728,6 +762,7 @@ int main(void)
 	    cmocka_unit_test(the_claim_decides_on_a_shared_address),
 	    cmocka_unit_test(a_denied_name_needs_no_pin),
 	    cmocka_unit_test(a_suffix_is_its_apex_and_all_below),
+	    cmocka_unit_test(names_of_many_labels_are_found),
 	    cmocka_unit_test(case_and_a_trailing_dot_change_nothing),
 	    cmocka_unit_test(without_first_flight_pins_decide),
 	    cmocka_unit_test(tls_without_a_name_needs_a_rule_by_address),
