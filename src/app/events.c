@@ -82,6 +82,8 @@ static const char *kind_name(enum event_kind kind)
 		return "denied";
 	case EVENT_REFUSED:
 		return "refused";
+	case EVENT_QUERY:
+		return "query";
 	case EVENT_FLOW_ENDS_LIMITED:
 		return "flow_ends_limited";
 	}
@@ -114,6 +116,7 @@ static const char *reason_name(const struct engine_event *e)
 		return drop_reason_name(DROP_POLICY);
 	case EVENT_REFUSED:
 		return drop_reason_name(e->reason);
+	case EVENT_QUERY:
 	case EVENT_FLOW_ENDS_LIMITED:
 		break;
 	}

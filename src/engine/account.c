@@ -134,3 +134,36 @@ void account_refused(struct engine *e, const struct packet *p, const struct poli
 	netif_drop(&e->netif, reason);
 	tell_refusal(e, p, &event);
 }
+
+void account_query(struct engine *e, const struct resolve_client *client, const struct name *name,
+    uint16_t type, uint16_t rcode, const struct ip_addr *addrs, uint32_t count, bool is_cached)
+{
+	struct event_query query = {
+	    .name = name,
+	    .type = type,
+	    .rcode = rcode,
+	    .is_cached = is_cached,
+	    .addrs = addrs,
+	    .addr_count = count,
+	};
+	struct engine_event event = {
+	    .kind = EVENT_QUERY,
+	    .proto = client->kind == RESOLVE_STREAM ? POLICY_TCP : POLICY_UDP,
+	    .guest = client->guest,
+	    .remote = client->asked,
+	    .verdict = client->verdict,
+	    .query = &query,
+	    .start_ns = client->start_ns,
+	    .end_ns = e->world.now_ns,
+	};
+
+	if (!e->cfg.on_event)
+		return;
+	if (!bucket_take(&e->queries, e->world.now_ns)) {
+		e->queries_suppressed++;
+		return;
+	}
+	event.count = 1 + e->queries_suppressed;
+	e->queries_suppressed = 0;
+	tell(e, &event);
+}

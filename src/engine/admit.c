@@ -142,17 +142,41 @@ void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events)
 	fail_held(e, f, -err);
 }
 
+/* Names are asked here, whatever the address (threats.md D5): there is a connection to be had at once. */
+static void admit_dns(
+    struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash)
+{
+	struct policy_verdict verdict = {.action = POLICY_ALLOW, .rule = POLICY_RULE_DEFAULT};
+	enum drop_reason why = DROP_NONE;
+	struct tcp_flow *f = tcp_flow_open(&e->tcp, &e->world, p, key, hash, &why);
+
+	if (!f) {
+		account_refused(e, p, &verdict, why);
+		tcp_reply_reset(&e->world, p);
+		return;
+	}
+	f->verdict = verdict;
+	if (resolve_open_stream(e, f)) {
+		account_refused(e, p, &verdict, DROP_DNS_LIMIT);
+		fail_held(e, f, ENOSPC);
+		return;
+	}
+	tcp_flow_connected(&e->tcp, &e->world, f);
+}
+
 void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash)
 {
-	struct policy_verdict verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port);
-	bool is_gateway = netif_is_gateway_addr(&e->netif, &p->dst);
-	bool is_dns = p->tcp.dst_port == DNS_PORT && (is_gateway || verdict.class == ADDR_HOST);
-	struct endpoint to = is_dns ? e->cfg.resolvers[e->resolve.forward.preferred]
-				    : target_of(e, &p->dst, p->tcp.dst_port);
+	struct policy_verdict verdict;
+	struct endpoint to = target_of(e, &p->dst, p->tcp.dst_port);
 	enum drop_reason why = DROP_NONE;
 	struct tcp_flow *f;
 	int err;
 
+	if (p->tcp.dst_port == DNS_PORT) {
+		admit_dns(e, p, key, hash);
+		return;
+	}
+	verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port);
 	if (p->tcp.dst_port == DNS_TLS_PORT) {
 		/* Names are asked where policy can see them (behaviours.md D18). */
 		account_refused(e, p, &verdict, DROP_NAME_PROTOCOL);
@@ -164,16 +188,14 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 		tcp_reply_reset(&e->world, p);
 		return;
 	}
-	if (is_dns && e->cfg.resolver_count == 0)
-		why = DROP_DNS_RESOLVER;
-	f = why == DROP_NONE ? tcp_flow_open(&e->tcp, &e->world, p, key, hash, &why) : NULL;
+	f = tcp_flow_open(&e->tcp, &e->world, p, key, hash, &why);
 	if (!f) {
 		account_refused(e, p, &verdict, why);
 		tcp_reply_reset(&e->world, p);
 		return;
 	}
 	f->verdict = verdict;
-	f->is_loopback = is_gateway && !is_dns;
+	f->is_loopback = netif_is_gateway_addr(&e->netif, &p->dst);
 	err = dial_tcp(e, f, &verdict, &to);
 	if (err && !redial_loopback(e, f))
 		fail_held(e, f, -err);
@@ -279,21 +301,64 @@ void admit_echo(struct engine *e, const struct packet *p)
 		netif_drop(&e->netif, why);
 }
 
-bool admit_is_dns(
-    const struct engine *e, const struct packet *p, struct policy_verdict *ret_verdict)
+bool admit_is_own(const struct engine *e, const struct ip_addr *addr)
 {
-	if (p->udp.dst_port != DNS_PORT)
-		return false;
-	*ret_verdict = judge(e, POLICY_UDP, &p->dst, p->udp.dst_port);
-	return ret_verdict->class == ADDR_HOST || netif_is_gateway_addr(&e->netif, &p->dst);
+	return netif_is_gateway_addr(&e->netif, addr) ||
+	       judge(e, POLICY_UDP, addr, DNS_PORT).class == ADDR_HOST;
 }
 
-int admit_resolver(struct engine *e, uint32_t resolver)
+struct policy_verdict admit_server(
+    const struct engine *e, enum policy_proto proto, const struct endpoint *server)
 {
-	struct sock_owner owner = {.kind = SOCK_DNS, .ref = {.index = resolver}};
-	int *sock = &e->resolve.socks[resolver];
+	struct policy_query q = {
+	    .direction = POLICY_EGRESS,
+	    .proto = proto,
+	    .has_port = true,
+	    .port = server->port,
+	    .addr = server->addr,
+	    .has_first_flight = true,
+	};
 
-	if (*sock != SOCK_NONE)
-		return 0;
-	return e->world.ops->udp_open(e->world.host, &e->cfg.resolvers[resolver], owner, sock);
+	return policy_judge(e->cfg.policy, &q);
+}
+
+struct policy_verdict admit_name(const struct engine *e, const struct name *name, bool is_tcp)
+{
+	return policy_judge_name(e->cfg.policy, name, is_tcp ? POLICY_TCP : POLICY_UDP);
+}
+
+struct policy_verdict admit_answer(
+    const struct engine *e, const struct name *name, const struct ip_addr *addr)
+{
+	static const struct policy_verdict any = {
+	    .action = POLICY_ALLOW, .rule = POLICY_RULE_DEFAULT};
+
+	if (!e->cfg.dns_rebind_protection)
+		return any;
+	return policy_judge_answer(e->cfg.policy, name, addr);
+}
+
+static bool is_configured(const struct engine *e, const struct endpoint *to)
+{
+	const struct forward *f = &e->resolve.forward;
+
+	for (uint32_t i = 0; i < f->server_count; i++) {
+		if (ip_addr_eq(&f->servers[i].to.addr, &to->addr) &&
+		    f->servers[i].to.port == to->port)
+			return true;
+	}
+	return false;
+}
+
+int admit_resolver(
+    struct engine *e, const struct endpoint *to, struct sock_owner owner, int *ret_sock)
+{
+	bool is_tcp = owner.kind == SOCK_DNS_TCP;
+
+	if (!is_configured(e, to) &&
+	    admit_server(e, is_tcp ? POLICY_TCP : POLICY_UDP, to).action != POLICY_ALLOW)
+		return -EACCES;
+	if (is_tcp)
+		return e->world.ops->tcp_connect(e->world.host, to, owner, ret_sock);
+	return e->world.ops->udp_open(e->world.host, to, owner, ret_sock);
 }

@@ -30,6 +30,9 @@ void engine_config_defaults(struct engine_config *cfg)
 	    .udp_limit = ENGINE_UDP_LIMIT_DEFAULT,
 	    .udp_idle_ns = 120 * SECOND_NS,
 	    .dns_timeout_ns = 5 * SECOND_NS,
+	    .dns_grace_ns = 300 * SECOND_NS,
+	    .dns_cache_bytes = CACHE_BYTES_DEFAULT,
+	    .dns_rebind_protection = true,
 	};
 	cfg->netif.mtu = NETIF_MTU_DEFAULT;
 }
@@ -38,25 +41,30 @@ static bool is_config_right(const struct engine_config *c)
 {
 	return c->tcp_limit > 0 && c->tcp_limit <= ENGINE_TCP_LIMIT_MAX && c->tcp_backlog > 0 &&
 	       c->udp_limit > 0 && c->udp_limit <= ENGINE_UDP_LIMIT_MAX &&
-	       c->resolver_count <= ENGINE_RESOLVERS_MAX && c->netif.mtu >= NETIF_MTU_MIN &&
+	       c->resolver_count <= ENGINE_RESOLVERS_MAX &&
+	       c->dns_route_count <= ENGINE_DNS_ROUTES_MAX && c->netif.mtu >= NETIF_MTU_MIN &&
 	       c->netif.mtu <= NETIF_MTU_MAX && c->policy && shape_is_right(&c->shape);
 }
 
-static void init_world(struct engine *e, const struct sock_ops *ops, void *host, uint64_t now_ns)
+static int init_world(struct engine *e, const struct sock_ops *ops, void *host, uint64_t now_ns)
 {
+	int err = name_streams_init(&e->resolve.streams, ops, host);
+
 	e->world = (struct flow_world){
 	    .netif = &e->netif,
-	    .ops = ops,
-	    .host = host,
+	    .ops = &name_stream_ops,
+	    .host = &e->resolve.streams,
 	    .wheel = &e->wheel,
 	    .counters = e->netif.counters,
 	    .challenges = {.interval_ns = SECOND_NS / 1000, .burst = 1000},
 	    .now_ns = now_ns,
 	};
 	ops->random(host, &e->world.hash_key, sizeof(e->world.hash_key));
+	e->queries = (struct bucket){.interval_ns = SECOND_NS / 200, .burst = 1000};
 	e->events = (struct bucket){.interval_ns = SECOND_NS / 100, .burst = 1000};
 	e->ends = (struct bucket){.interval_ns = SECOND_NS / 200, .burst = 10000};
 	e->ends_limited = (struct bucket){.interval_ns = SECOND_NS, .burst = 1};
+	return err;
 }
 
 /* Without limits nothing stands before the port's frame device. 0 or -ENOMEM. */
@@ -108,10 +116,10 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	e->netif = (struct netif){.cfg = cfg->netif, .counters = counters};
 	e->has_guest_mac = !cfg->netif.learns_guest_mac;
 	wheel_init(&e->wheel, now_ns);
-	init_world(e, sock_ops, sock_ctx, now_ns);
-	init_link(e);
 	/* Each of them, whatever became of the others: engine_free() needs all of them begun. */
-	err = set_limits(e, &cfg->shape, now_ns);
+	err = init_world(e, sock_ops, sock_ctx, now_ns);
+	init_link(e);
+	err |= set_limits(e, &cfg->shape, now_ns);
 	err |= tcp_table_init(&e->tcp, &limits);
 	err |= udp_table_init(&e->udp, cfg->udp_limit, cfg->udp_idle_ns, &e->icmp);
 	err |= echo_init(&e->echo, &e->icmp);
@@ -150,6 +158,7 @@ void engine_free(struct engine *e, uint64_t now_ns)
 	echo_fini(&e->echo, &e->world);
 	udp_table_fini(&e->udp);
 	tcp_table_fini(&e->tcp);
+	name_streams_fini(&e->resolve.streams);
 	reassembly_fini(&e->reassembly);
 	if (e->has_shape)
 		shape_fini(&e->shape);
@@ -160,6 +169,7 @@ void engine_set_policy(struct engine *e, const struct policy *policy)
 {
 	e->cfg.policy = policy;
 	e->generation++;
+	cache_clear(&e->resolve.cache);
 }
 
 int engine_set_limits(struct engine *e, const struct shape_config *limits, uint64_t now_ns)
@@ -220,6 +230,7 @@ void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, 
 		e->has_more_echo = true;
 		break;
 	case SOCK_DNS:
+	case SOCK_DNS_TCP:
 		resolve_on_sock(e, owner.ref.index, events);
 		e->has_more_answers = true;
 		break;
@@ -337,13 +348,15 @@ static bool serve(struct engine *e)
 		return false;
 	if (e->has_more_answers)
 		e->has_more_answers = resolve_serve(e);
+	resolve_serve_streams(e);
 	if (!serve_flows(e)) {
 		e->world.is_rx_blocked = true;
 		return false;
 	}
 	if (e->has_more_echo)
 		e->has_more_echo = echo_serve(&e->echo, &e->world);
-	return e->has_more_echo || e->has_more_answers || !list_is_empty(&e->tcp.dirty) ||
+	return e->has_more_echo || e->has_more_answers ||
+	       !list_is_empty(&e->resolve.streams.ready) || !list_is_empty(&e->tcp.dirty) ||
 	       !list_is_empty(&e->udp.dirty);
 }
 

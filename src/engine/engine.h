@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/name.h"
 #include "engine/event.h"
 #include "flow/sock.h"
 #include "policy/policy.h"
@@ -22,6 +23,8 @@
 
 enum {
 	ENGINE_RESOLVERS_MAX = 8,
+	ENGINE_DNS_ROUTES_MAX = 8,
+	ENGINE_DNS_ROUTE_SERVERS_MAX = 3,
 
 	ENGINE_TCP_LIMIT_DEFAULT = 4096,
 	ENGINE_TCP_LIMIT_MAX = 1000000,
@@ -31,6 +34,13 @@ enum {
 };
 
 #define ENGINE_NEVER UINT64_MAX
+
+/* Servers for the names under a domain, in place of the host's. */
+struct engine_dns_route {
+	struct name suffix;
+	struct endpoint servers[ENGINE_DNS_ROUTE_SERVERS_MAX];
+	uint32_t server_count; /* > 0 */
+};
 
 struct engine_config {
 	struct netif_config netif;
@@ -47,7 +57,13 @@ struct engine_config {
 
 	struct endpoint resolvers[ENGINE_RESOLVERS_MAX]; /* the host's, in order */
 	uint32_t resolver_count;
-	uint64_t dns_timeout_ns; /* per resolver */
+	uint64_t dns_timeout_ns; /* until a question has failed */
+	uint64_t dns_grace_ns;   /* that an address is reachable by its name after its time */
+	size_t dns_cache_bytes;  /* 0: answers are not kept */
+	bool
+	    dns_rebind_protection; /* answers with addresses that policy does not name are refused */
+	struct engine_dns_route dns_routes[ENGINE_DNS_ROUTES_MAX];
+	uint32_t dns_route_count;
 
 	void (*on_event)(void *ctx, const struct engine_event *event); /* may be NULL */
 	void *event_ctx;

@@ -72,12 +72,11 @@ static bool judge_again(struct engine *e, struct udp_flow *f, const struct packe
 static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 {
 	struct flow_key key = flow_key_of(p, p->udp.src_port, p->udp.dst_port);
-	struct policy_verdict verdict;
 	uint32_t hash;
 	struct udp_flow *f;
 
-	if (admit_is_dns(e, p, &verdict))
-		return resolve_on_query(e, p, &verdict);
+	if (p->udp.dst_port == DNS_PORT)
+		return resolve_on_query(e, p);
 	hash = flow_hash(&e->world, &key);
 	f = udp_flow_find_for_guest(&e->udp, &e->world, &key, hash);
 	if (f && judge_again(e, f, p))

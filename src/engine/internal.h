@@ -5,30 +5,22 @@
  *	engine.c   life, one pass, timers
  *	input.c    what becomes of a frame
  *	admit.c    the one place that judges and the one place that dials
- *	resolve.c  DNS at the gateway
+ *	resolve.c  DNS; see resolve.h
  *	account.c  events
  */
 #ifndef SLUICE_ENGINE_INTERNAL_H
 #define SLUICE_ENGINE_INTERNAL_H
 
 #include "engine/engine.h"
+#include "engine/resolve.h"
 #include "flow/echo.h"
 #include "flow/flow.h"
 #include "flow/tcp_flow.h"
 #include "flow/udp_flow.h"
-#include "names/forward.h"
 #include "stack/icmp_out.h"
 #include "stack/link.h"
 #include "stack/reassembly.h"
 #include "stack/shape.h"
-
-/* DNS at the gateway: the forwarder and its sockets. */
-struct resolve {
-	struct forward forward;
-	int socks[ENGINE_RESOLVERS_MAX];     /* one per resolver, while a query is pending */
-	bool is_dirty[ENGINE_RESOLVERS_MAX]; /* the socket may have answers */
-	struct timer timer;                  /* TIMER_DNS */
-};
 
 struct engine {
 	struct engine_config cfg;
@@ -47,21 +39,23 @@ struct engine {
 	struct udp_table udp;
 	struct echo echo;
 	struct resolve resolve;
-	bool has_guest_mac;         /* a link's first frame has come, or the MAC is not learned */
-	bool has_frames;            /* the port has announced frames */
-	uint8_t passes_untimed;     /* in a row, with timers that may be due */
-	bool was_burst;             /* the last pass found several frames */
-	bool is_udp_first;          /* the next time that flows are served */
-	bool has_more_idle;         /* UDP flows that are to end */
-	bool has_more_echo;         /* echo replies wait in a socket */
-	bool has_more_answers;      /* answers of resolvers wait in a socket */
-	bool has_told_echo;         /* that the host forbids echo sockets */
-	uint32_t generation;        /* of the policy */
-	struct bucket events;       /* events of denials and refusals */
-	uint64_t events_suppressed; /* since the last one that was told */
-	struct bucket ends;         /* events of ends of flows */
-	struct bucket ends_limited; /* events that tell of more of these */
-	uint64_t ends_suppressed;   /* since the last of those */
+	bool has_guest_mac;          /* a link's first frame has come, or the MAC is not learned */
+	bool has_frames;             /* the port has announced frames */
+	uint8_t passes_untimed;      /* in a row, with timers that may be due */
+	bool was_burst;              /* the last pass found several frames */
+	bool is_udp_first;           /* the next time that flows are served */
+	bool has_more_idle;          /* UDP flows that are to end */
+	bool has_more_echo;          /* echo replies wait in a socket */
+	bool has_more_answers;       /* answers of resolvers wait in a socket */
+	bool has_told_echo;          /* that the host forbids echo sockets */
+	uint32_t generation;         /* of the policy */
+	struct bucket events;        /* events of denials and refusals */
+	uint64_t events_suppressed;  /* since the last one that was told */
+	struct bucket queries;       /* events of questions */
+	uint64_t queries_suppressed; /* since the last one that was told */
+	struct bucket ends;          /* events of ends of flows */
+	struct bucket ends_limited;  /* events that tell of more of these */
+	uint64_t ends_suppressed;    /* since the last of those */
 };
 
 /* ---- engine.c ---- */
@@ -91,25 +85,66 @@ bool admit_udp_again(const struct engine *e, const struct packet *p);
 /* An echo request. */
 void admit_echo(struct engine *e, const struct packet *p);
 
-/* Whether a datagram is a DNS query that ends here, with the verdict on using the resolvers. These are all
- * to port 53 of an address of the host, not only of the gateway: allow@dns, which is about names, must
- * not reach what else listens there. */
-bool admit_is_dns(
-    const struct engine *e, const struct packet *p, struct policy_verdict *ret_verdict);
+/* Whether an address is the gateway's or the host's: DNS there means the configured resolvers. */
+bool admit_is_own(const struct engine *e, const struct ip_addr *addr);
 
-/* The socket for a resolver, which is opened when needed. 0 or -errno. */
-int admit_resolver(struct engine *e, uint32_t resolver);
+/* Whether the guest may ask another server than those. */
+struct policy_verdict admit_server(
+    const struct engine *e, enum policy_proto proto, const struct endpoint *server);
+
+/* Whether a name may be asked, and whether an answer for it may hold an address. */
+struct policy_verdict admit_name(const struct engine *e, const struct name *name, bool is_tcp);
+struct policy_verdict admit_answer(
+    const struct engine *e, const struct name *name, const struct ip_addr *addr);
+
+/* Opens a socket to a server of DNS, SOCK_DNS or SOCK_DNS_TCP: one of the configured ones, or one that the guest
+ * may ask. 0 or -errno. */
+int admit_resolver(
+    struct engine *e, const struct endpoint *to, struct sock_owner owner, int *ret_sock);
 
 /* ---- resolve.c ---- */
 
 int resolve_init(struct engine *e);
 void resolve_fini(struct engine *e);
-enum drop_reason resolve_on_query(
-    struct engine *e, const struct packet *p, const struct policy_verdict *verdict);
-void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events);
+
+/* A datagram to port 53. */
+enum drop_reason resolve_on_query(struct engine *e, const struct packet *p);
+
+/* A question. DROP_NONE: it has its answer, or will; else it is dropped. */
+enum drop_reason resolve_question(
+    struct engine *e, struct resolve_client *client, const uint8_t *msg, size_t len);
+
+/* Binds a flow to port 53 to a stream, in place of a socket of the host. 0, -ENOSPC, -ENOMEM. */
+int resolve_open_stream(struct engine *e, struct tcp_flow *f);
+
+/* Asks for the addresses of a name, 4 or 6, for the engine itself; they are judged and pinned as for the guest. result
+ * comes once, perhaps before this returns; no addresses: there are none. 0, -EACCES: policy forbids the name, -EINVAL,
+ * -ENOSPC; then it does not come. */
+__attribute__((warn_unused_result)) int resolve_name(struct engine *e, const struct name *name,
+    uint8_t family, struct pool_ref owner, resolve_result_fn *result);
+
+/* Tells a client; nothing if it has gone. */
+void resolve_reply(struct engine *e, const struct resolve_client *client, const struct dns_query *q,
+    const struct dns_reply *reply);
+
+/* ---- resolve_answer.c ---- */
+
+/* The name has these addresses of the type, until some time and the grace after. 0 or -errno of pins_set(). */
+__attribute__((warn_unused_result)) int resolve_pin(struct engine *e, const struct name *name,
+    uint16_t type, const struct ip_addr *addrs, uint32_t count, uint64_t expiry_ns);
+void resolve_forget(struct engine *e, struct resolve_lookup *l);
+void resolve_on_done(void *engine, void *owner, const uint8_t *msg, size_t len);
+
+/* ---- resolve_io.c ---- */
+
+extern const struct forward_ops resolve_forward_ops;
+
+void resolve_on_sock(struct engine *e, uint32_t slot, uint32_t events);
 void resolve_on_timer(struct engine *e);
 /* Gives the guest the answers that have come. True if there is more. */
 bool resolve_serve(struct engine *e);
+/* What the streams have to tell their flows. */
+void resolve_serve_streams(struct engine *e);
 
 /* ---- account.c ---- */
 
@@ -123,5 +158,9 @@ void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end);
 void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v);
 void account_refused(struct engine *e, const struct packet *p, const struct policy_verdict *v,
     enum drop_reason reason);
+
+/* A question has been answered. */
+void account_query(struct engine *e, const struct resolve_client *client, const struct name *name,
+    uint16_t type, uint16_t rcode, const struct ip_addr *addrs, uint32_t count, bool is_cached);
 
 #endif

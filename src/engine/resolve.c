@@ -1,69 +1,114 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * DNS at the gateway and the host's other addresses: queries of the guest by UDP go through the
- * forwarder (names/forward.h) to the host's resolvers. A query by TCP is a connection that admit.c
- * dials to a resolver.
+ * DNS: what becomes of a question of the guest; see resolve.h.
  *
- * Every query gets an answer: denied by policy NXDOMAIN, without a resolver SERVFAIL, malformed
- * FORMERR; only what is no query at all is dropped.
+ * The order of the checks is that of reference 1.8.15: one question, policy on the name, policy on the server, type,
+ * family, alias, cache, and only then is anything asked. Every question gets an answer; what is no question at all
+ * is dropped. What is denied is told as NXDOMAIN: the C libraries and Go give up at once on that, while they ask
+ * again, or ask others, after SERVFAIL and REFUSED (behaviours.md D28). A type that is not passed on is told as
+ * "there is none of this type", so that the name's other types go on working.
  */
+#include "engine/resolve.h"
+
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/wr.h"
 #include "engine/internal.h"
 
 enum {
-	QUERY_MAX = 4096, /* bytes of a query that are looked at */
-	ANSWER_MAX = FORWARD_UDP_SIZE,
-	ANSWERS_TURN = 64,
-	ERRORS_MAX = 16, /* in a row from one socket: then it waits for its next event */
+	ALIAS_TTL_S = 60,
+	UDP_OVERHEAD = IP6_HDR_SIZE + UDP_HDR_SIZE,
 };
+
+#define NS_PER_S 1000000000ULL
+
+static const char *const alias_texts[] = {"host.microsandbox.internal", "host.sluice.internal"};
+
+static bool on_stream_message(void *engine, struct name_stream *s, const uint8_t *msg, size_t len)
+{
+	struct engine *e = engine;
+	struct resolve_client client = {
+	    .kind = RESOLVE_STREAM,
+	    .family = s->family,
+	    .guest = s->guest,
+	    .asked = s->asked,
+	    .ref = pool_ref_of(s),
+	};
+	enum drop_reason why = resolve_question(e, &client, msg, len);
+
+	if (why != DROP_NONE)
+		netif_drop(&e->netif, why);
+	return why == DROP_NONE;
+}
+
+static int init_servers(struct engine *e)
+{
+	struct resolve *r = &e->resolve;
+	int err = forward_set_group(&r->forward, 0, e->cfg.resolvers, e->cfg.resolver_count);
+
+	for (uint32_t i = 0; i < e->cfg.dns_route_count; i++)
+		err |= forward_set_group(&r->forward, i + 1, e->cfg.dns_routes[i].servers,
+		    e->cfg.dns_routes[i].server_count);
+	return err;
+}
 
 int resolve_init(struct engine *e)
 {
 	struct resolve *r = &e->resolve;
+	struct pins_limits limits = {.names = PINS_NAMES_DEFAULT, .pins = PINS_DEFAULT};
+	int err = 0;
 
 	timer_init(&r->timer, TIMER_DNS);
-	for (int i = 0; i < ENGINE_RESOLVERS_MAX; i++)
+	for (int i = 0; i < FORWARD_SLOTS; i++)
 		r->socks[i] = SOCK_NONE;
-	return forward_init(&r->forward, e->cfg.resolver_count, e->cfg.dns_timeout_ns);
-}
-
-static void close_sock(struct engine *e, uint32_t resolver)
-{
-	struct resolve *r = &e->resolve;
-
-	if (r->socks[resolver] != SOCK_NONE)
-		e->world.ops->close(e->world.host, r->socks[resolver], false);
-	r->socks[resolver] = SOCK_NONE;
-	r->is_dirty[resolver] = false;
-}
-
-static void close_socks(struct engine *e)
-{
-	for (uint32_t i = 0; i < ENGINE_RESOLVERS_MAX; i++)
-		close_sock(e, i);
-}
-
-/* Nobody waits for an answer: the next query leaves from another port, which a forger has to guess (RFC 5452
- * 9.2), and from the address that the host has then. */
-static void rest(struct engine *e)
-{
-	if (forward_is_idle(&e->resolve.forward))
-		close_socks(e);
+	for (size_t i = 0; i < sizeof(alias_texts) / sizeof(alias_texts[0]); i++)
+		(void)!name_read(alias_texts[i], strlen(alias_texts[i]), &r->aliases[i], NULL);
+	e->world.ops->random(e->world.host, &r->key, sizeof(r->key));
+	r->streams.on_message = on_stream_message;
+	r->streams.ctx = e;
+	/* Each of them, whatever became of the others: resolve_fini() needs all of them begun. */
+	err |= forward_init(
+	    &r->forward, &resolve_forward_ops, e, e->cfg.dns_timeout_ns, e->world.now_ns);
+	err |= cache_init(&r->cache, e->cfg.dns_cache_bytes, &r->key);
+	err |= pins_init(&r->pins, &limits, &r->key);
+	err |= pool_init(&r->waits, sizeof(struct resolve_wait), RESOLVE_WAITS_MAX);
+	err |= pool_init(&r->lookups, sizeof(struct resolve_lookup), FORWARD_JOBS_MAX);
+	err |= htab_init(&r->by_question, FORWARD_JOBS_MAX);
+	r->answer = malloc(RESOLVE_HEAD_ROOM + DNS_MSG_MAX);
+	r->body = malloc(ANSWER_BODY_MAX);
+	if (err || !r->answer || !r->body)
+		return -ENOMEM;
+	return init_servers(e);
 }
 
 void resolve_fini(struct engine *e)
 {
 	struct resolve *r = &e->resolve;
 
-	close_socks(e);
 	forward_fini(&r->forward);
+	cache_fini(&r->cache);
+	pins_fini(&r->pins);
+	pool_fini(&r->waits);
+	pool_fini(&r->lookups);
+	htab_fini(&r->by_question);
+	free(r->answer);
+	free(r->body);
 }
 
-/* Sends the len bytes of an answer that lie at l4 + UDP_HDR_SIZE. */
-static void send_answer(
-    struct engine *e, const struct forward_client *client, uint8_t *l4, size_t len)
+/* ---- answers ---- */
+
+/* Most bytes of a message by UDP: what the guest takes, without fragments. */
+static size_t udp_limit(const struct engine *e, const struct dns_query *q)
+{
+	size_t limit = e->cfg.netif.mtu - (size_t)UDP_OVERHEAD;
+
+	if (limit > RESOLVE_UDP_ANSWER_MAX)
+		limit = RESOLVE_UDP_ANSWER_MAX;
+	return q->udp_size < limit ? q->udp_size : limit;
+}
+
+static void send_udp(struct engine *e, const struct resolve_client *client, uint8_t *l4, size_t len)
 {
 	struct netif_ip ip = {
 	    .family = client->family,
@@ -80,156 +125,394 @@ static void send_answer(
 	(void)netif_send_l4(&e->netif, &ip, l4, UDP_CSUM_OFF);
 }
 
-/* Does what the forwarder wants; l4 holds the bytes behind room for a UDP header. */
-static void act(struct engine *e, const struct forward_action *a, uint8_t *l4)
+void resolve_reply(struct engine *e, const struct resolve_client *client, const struct dns_query *q,
+    const struct dns_reply *reply)
 {
-	struct iovec iov = {.iov_base = l4 + UDP_HDR_SIZE, .iov_len = a->len};
+	struct resolve *r = &e->resolve;
+	uint8_t *msg = r->answer + RESOLVE_HEAD_ROOM;
+	bool is_udp = client->kind == RESOLVE_UDP;
+	struct name_stream *s = NULL;
+	struct wr w;
 
-	if (a->what == FORWARD_ANSWER) {
-		send_answer(e, &a->client, l4, a->len);
-	} else if (a->what == FORWARD_ASK) {
-		ssize_t err = admit_resolver(e, a->resolver);
-
-		if (!err)
-			err = e->world.ops->udp_send(
-			    e->world.host, e->resolve.socks[a->resolver], &iov, 1, 0, false);
-		if (err && err != -EAGAIN) {
-			close_sock(e, a->resolver);
-			forward_on_unreachable(&e->resolve.forward, a->resolver, e->world.now_ns);
-		}
+	if (client->kind == RESOLVE_STREAM)
+		s = name_stream_find(&r->streams, client->ref);
+	if (!is_udp && !s)
+		return;
+	w = wr_init(msg, is_udp ? udp_limit(e, q) : (size_t)DNS_MSG_MAX);
+	dns_build_answer(q, reply, &w);
+	if (!wr_ok(&w) || (s && name_streams_are_full(&r->streams))) {
+		/* RFC 2181 9: the client asks again by TCP. There it is only too much at once. */
+		w = wr_init(msg, DNS_MSG_MAX);
+		dns_build_reply(
+		    q, is_udp ? reply->rcode : (uint16_t)DNS_RCODE_SERVFAIL, is_udp, &w);
 	}
-	engine_arm(e, &e->resolve.timer, forward_next_ns(&e->resolve.forward));
+	if (is_udp)
+		send_udp(e, client, msg - UDP_HDR_SIZE, wr_len(&w));
+	else
+		name_stream_answer(&r->streams, s, msg - NAME_STREAM_FRAME_SIZE, wr_len(&w));
 }
 
-static void reply(struct engine *e, const struct dns_query *q, uint16_t rcode,
-    const struct forward_client *client)
+static void reply_bare(struct engine *e, const struct resolve_client *client,
+    const struct dns_query *q, uint16_t rcode, int ede)
 {
-	uint8_t l4[UDP_HDR_SIZE + DNS_REPLY_SIZE_MAX];
-	struct wr w = wr_init(l4 + UDP_HDR_SIZE, sizeof(l4) - UDP_HDR_SIZE);
+	struct dns_reply reply = {.rcode = rcode, .ede = ede};
 
-	dns_build_reply(q, rcode, false, &w);
-	send_answer(e, client, l4, wr_len(&w));
+	resolve_reply(e, client, q, &reply);
+}
+
+/* ---- names ---- */
+
+/* The name in its canonical form, by which it is judged and kept; false: it has none. */
+static bool read_name(const struct dns_name *wire, struct name *ret_name)
+{
+	char text[DNS_NAME_TEXT_MAX];
+
+	if (dns_name_to_text(wire, text))
+		return false;
+	if (wire->len == 1) {
+		*ret_name = (struct name){0};
+		return true;
+	}
+	return name_read(text, strlen(text), ret_name, NULL) == NAME_OK;
 }
 
 /* An address of a family that the guest does not have is no help (behaviours.md A5, D24). */
-static bool is_family_off(const struct engine *e, const struct dns_question *q)
+static bool is_family_off(const struct engine *e, uint16_t type)
 {
-	return (q->type == DNS_TYPE_A && !e->cfg.netif.has_v4) ||
-	       (q->type == DNS_TYPE_AAAA && !e->cfg.netif.has_v6);
+	return (type == DNS_TYPE_A && !e->cfg.netif.has_v4) ||
+	       (type == DNS_TYPE_AAAA && !e->cfg.netif.has_v6);
 }
 
-enum drop_reason resolve_on_query(
-    struct engine *e, const struct packet *p, const struct policy_verdict *verdict)
+static bool is_alias(const struct resolve *r, const struct name *name)
 {
-	struct forward_client client = {
+	return name_eq(name, &r->aliases[0]) || name_eq(name, &r->aliases[1]);
+}
+
+/* One address record for the name that was asked. */
+static void reply_addr(struct engine *e, const struct resolve_client *client,
+    const struct dns_query *q, const struct ip_addr *addr, uint32_t ttl_s, bool is_authoritative)
+{
+	uint8_t body[2 + 10 + 16];
+	struct wr w = wr_init(body, sizeof(body));
+	bool is_v4 = q->head.question.type == DNS_TYPE_A;
+	struct dns_reply reply = {
+	    .ede = DNS_EDE_NONE,
+	    .is_authoritative = is_authoritative,
+	    .answer_count = 1,
+	    .body = body,
+	};
+
+	wr_be16(&w, 0xc000 | DNS_HDR_SIZE);
+	wr_be16(&w, q->head.question.type);
+	wr_be16(&w, DNS_CLASS_IN);
+	wr_be32(&w, ttl_s);
+	wr_be16(&w, is_v4 ? 4 : 16);
+	wr_copy(&w, is_v4 ? addr->b + 12 : addr->b, is_v4 ? 4 : 16);
+	reply.body_len = wr_len(&w);
+	resolve_reply(e, client, q, &reply);
+}
+
+static void reply_alias(struct engine *e, const struct resolve_client *client,
+    const struct dns_query *q, const struct name *name)
+{
+	bool is_v4 = q->head.question.type == DNS_TYPE_A;
+	const struct ip_addr *addr = is_v4 ? &e->cfg.netif.gateway_v4 : &e->cfg.netif.gateway_v6;
+	int err = resolve_pin(
+	    e, name, q->head.question.type, addr, 1, e->world.now_ns + ALIAS_TTL_S * NS_PER_S);
+
+	if (err) {
+		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
+		return;
+	}
+	reply_addr(e, client, q, addr, ALIAS_TTL_S, true);
+	account_query(e, client, name, q->head.question.type, DNS_RCODE_NOERROR, addr, 1, false);
+}
+
+static void reply_cached(struct engine *e, const struct resolve_client *client,
+    const struct dns_query *q, const struct name *name, const struct cache_entry *entry)
+{
+	struct dns_reply reply = {
+	    .rcode = entry->rcode,
+	    .ede = DNS_EDE_NONE,
+	    .is_authenticated = entry->is_authenticated,
+	    .answer_count = entry->answer_count,
+	    .authority_count = entry->authority_count,
+	    .body = cache_copy_body(entry, e->world.now_ns, e->resolve.body),
+	    .body_len = entry->body_len,
+	};
+	uint16_t type = q->head.question.type;
+
+	e->world.counters->dns_cached++;
+	if (resolve_pin(e, name, type, entry->addrs, entry->addr_count, entry->expiry_ns)) {
+		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
+		return;
+	}
+	resolve_reply(e, client, q, &reply);
+	account_query(e, client, name, type, entry->rcode, entry->addrs, entry->addr_count, true);
+}
+
+/* ---- asking ---- */
+
+static uint32_t hash_of(const struct resolve *r, const struct cache_key *key)
+{
+	uint64_t hash = siphash13(&r->key, key->name->text, key->name->len);
+
+	if (!ip_addr_is_unset(&key->server.addr))
+		hash ^= siphash13(&r->key, &key->server, sizeof(key->server));
+	return (uint32_t)hash ^ ((uint32_t)key->type << 2 | key->flags) * 2654435761U;
+}
+
+static struct resolve_lookup *find_lookup(
+    const struct resolve *r, const struct cache_key *key, uint32_t hash)
+{
+	uint32_t pos = htab_start(&r->by_question, hash);
+	uint32_t i;
+
+	while ((i = htab_next(&r->by_question, hash, &pos)) != HTAB_NONE) {
+		struct resolve_lookup *l = (struct resolve_lookup *)(void *)pool_at(&r->lookups, i);
+
+		if (l->type == key->type && l->flags == key->flags &&
+		    ip_addr_eq(&l->server.addr, &key->server.addr) &&
+		    l->server.port == key->server.port && name_eq(&l->name, key->name))
+			return l;
+	}
+	return NULL;
+}
+
+/* The servers that know about names under some domains. */
+static uint32_t group_of(const struct engine *e, const struct name *name)
+{
+	uint32_t best = 0;
+	uint8_t labels = 0;
+
+	for (uint32_t i = 0; i < e->cfg.dns_route_count; i++) {
+		const struct name *suffix = &e->cfg.dns_routes[i].suffix;
+
+		if (suffix->labels >= labels && name_is_under(name, suffix)) {
+			best = i + 1;
+			labels = suffix->labels;
+		}
+	}
+	return best;
+}
+
+static struct resolve_lookup *new_lookup(struct engine *e, const struct dns_query *q,
+    const struct cache_key *key, uint32_t hash, bool is_tcp)
+{
+	struct resolve *r = &e->resolve;
+	struct resolve_lookup *l = pool_take(&r->lookups);
+	struct forward_question f = {
+	    .question = q->head.question,
+	    .is_dnssec_ok = (key->flags & CACHE_DNSSEC) != 0,
+	    .is_checking_disabled = (key->flags & CACHE_CHECKING_DISABLED) != 0,
+	    .has_server = !ip_addr_is_unset(&key->server.addr),
+	    .is_tcp = is_tcp,
+	    .server = key->server,
+	    .group = group_of(e, key->name),
+	    .owner = l,
+	};
+
+	if (!l)
+		return NULL;
+	l->hash = hash;
+	l->type = key->type;
+	l->flags = key->flags;
+	l->server = key->server;
+	l->name = *key->name;
+	l->generation = e->generation;
+	list_init(&l->waits);
+	if (htab_insert(&r->by_question, hash, l->head.index)) {
+		pool_put(&r->lookups, l);
+		return NULL;
+	}
+	if (forward_ask(&r->forward, &f, e->world.now_ns)) {
+		resolve_forget(e, l);
+		return NULL;
+	}
+	return l;
+}
+
+/* Asks outside, or waits with who has asked the same. DROP_NONE: an answer comes. */
+static enum drop_reason ask(struct engine *e, const struct resolve_client *client,
+    const struct dns_query *q, const struct cache_key *key)
+{
+	struct resolve *r = &e->resolve;
+	uint32_t hash = hash_of(r, key);
+	struct resolve_lookup *l = find_lookup(r, key, hash);
+	struct resolve_wait *w = pool_take(&r->waits);
+
+	if (!w)
+		return DROP_DNS_LIMIT;
+	if (!l)
+		l = new_lookup(e, q, key, hash, client->kind == RESOLVE_STREAM);
+	if (!l) {
+		pool_put(&r->waits, w);
+		return DROP_DNS_LIMIT;
+	}
+	w->client = *client;
+	w->query = *q;
+	list_append(&l->waits, &w->of_lookup);
+	e->world.counters->dns_queries++;
+	engine_arm(e, &r->timer, forward_next_ns(&r->forward));
+	return DROP_NONE;
+}
+
+/* ---- questions ---- */
+
+static void deny(struct engine *e, const struct resolve_client *client, const struct dns_query *q,
+    const struct name *name, const struct policy_verdict *verdict)
+{
+	struct resolve_client c = *client;
+
+	c.verdict = *verdict;
+	c.verdict.action = POLICY_DENY;
+	e->world.counters->dns_denied++;
+	reply_bare(e, client, q, DNS_RCODE_NXDOMAIN, DNS_EDE_BLOCKED);
+	account_query(e, &c, name, q->head.question.type, DNS_RCODE_NXDOMAIN, NULL, 0, false);
+}
+
+/* The server that is to be asked, and no other, because the guest has addressed it. False: policy forbids it. */
+static bool choose_server(struct engine *e, const struct resolve_client *client,
+    struct policy_verdict *ret_verdict, struct endpoint *ret_server)
+{
+	enum policy_proto proto = client->kind == RESOLVE_STREAM ? POLICY_TCP : POLICY_UDP;
+
+	*ret_server = (struct endpoint){0};
+	if (client->kind == RESOLVE_INTERNAL || admit_is_own(e, &client->asked.addr))
+		return true;
+	*ret_verdict = admit_server(e, proto, &client->asked);
+	*ret_server = client->asked;
+	return ret_verdict->action == POLICY_ALLOW;
+}
+
+static enum drop_reason answer_question(struct engine *e, struct resolve_client *client,
+    const struct dns_query *q, const struct name *name)
+{
+	const struct cache_entry *entry;
+	struct policy_verdict verdict;
+	struct cache_key key = {.name = name, .type = q->head.question.type};
+	enum drop_reason why;
+
+	client->verdict = admit_name(e, name, client->kind == RESOLVE_STREAM);
+	if (client->verdict.action != POLICY_ALLOW) {
+		deny(e, client, q, name, &client->verdict);
+		return DROP_NONE;
+	}
+	if (!choose_server(e, client, &verdict, &key.server)) {
+		deny(e, client, q, name, &verdict);
+		return DROP_NONE;
+	}
+	if (!answer_is_type_known(key.type) || is_family_off(e, key.type)) {
+		bool is_known = answer_is_type_known(key.type);
+
+		reply_bare(
+		    e, client, q, DNS_RCODE_NOERROR, is_known ? DNS_EDE_NONE : DNS_EDE_FILTERED);
+		account_query(e, client, name, key.type, DNS_RCODE_NOERROR, NULL, 0, false);
+		return DROP_NONE;
+	}
+	if ((key.type == DNS_TYPE_A || key.type == DNS_TYPE_AAAA) && is_alias(&e->resolve, name)) {
+		reply_alias(e, client, q, name);
+		return DROP_NONE;
+	}
+	key.flags = (uint8_t)((q->is_dnssec_ok ? CACHE_DNSSEC : 0) |
+			      (q->head.is_checking_disabled ? CACHE_CHECKING_DISABLED : 0));
+	entry = cache_find(&e->resolve.cache, &key, e->world.now_ns);
+	if (entry) {
+		reply_cached(e, client, q, name, entry);
+		return DROP_NONE;
+	}
+	if (ip_addr_is_unset(&key.server.addr) &&
+	    e->resolve.forward.groups[group_of(e, name)].count == 0) {
+		e->world.counters->dns_failures++;
+		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
+		account_query(e, client, name, key.type, DNS_RCODE_SERVFAIL, NULL, 0, false);
+		return DROP_NONE;
+	}
+	why = ask(e, client, q, &key);
+	if (why != DROP_NONE && client->kind == RESOLVE_STREAM) {
+		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
+		netif_drop(&e->netif, why);
+		return DROP_NONE;
+	}
+	return why;
+}
+
+enum drop_reason resolve_question(
+    struct engine *e, struct resolve_client *client, const uint8_t *msg, size_t len)
+{
+	static const struct policy_verdict no_name = {
+	    .action = POLICY_DENY, .rule = POLICY_RULE_FLOOR, .why = POLICY_WHY_FLOOR};
+	struct dns_query q;
+	struct name name = {0};
+
+	if (dns_parse_query(msg, len, &q))
+		return DROP_DNS;
+	client->start_ns = e->world.now_ns;
+	if (q.problem_rcode != DNS_RCODE_NOERROR) {
+		reply_bare(e, client, &q, q.problem_rcode, DNS_EDE_NONE);
+		return DROP_NONE;
+	}
+	if (q.head.question.class != DNS_CLASS_IN) {
+		reply_bare(e, client, &q, DNS_RCODE_REFUSED, DNS_EDE_NONE);
+		return DROP_NONE;
+	}
+	if (!read_name(&q.head.question.name, &name)) {
+		deny(e, client, &q, &name, &no_name);
+		return DROP_NONE;
+	}
+	return answer_question(e, client, &q, &name);
+}
+
+enum drop_reason resolve_on_query(struct engine *e, const struct packet *p)
+{
+	struct resolve_client client = {
+	    .kind = RESOLVE_UDP,
 	    .guest = {.addr = p->src, .port = p->udp.src_port},
 	    .asked = {.addr = p->dst, .port = p->udp.dst_port},
 	    .family = p->family,
 	};
-	uint8_t l4[UDP_HDR_SIZE + QUERY_MAX];
-	uint8_t *msg = l4 + UDP_HDR_SIZE;
-	uint32_t len = p->payload_len < QUERY_MAX ? p->payload_len : (uint32_t)QUERY_MAX;
-	struct dns_query q;
-	struct forward_action a;
-	uint16_t id;
+	uint8_t msg[RESOLVE_UDP_QUERY_MAX];
+	uint32_t len = p->payload_len < sizeof(msg) ? p->payload_len : (uint32_t)sizeof(msg);
 
 	frame_copy(p->frame, p->payload_off, msg, len);
-	if (dns_parse_query(msg, len, &q))
-		return DROP_DNS;
-	if (verdict->action != POLICY_ALLOW) {
-		account_denied(e, p, verdict);
-		reply(e, &q, DNS_RCODE_NXDOMAIN, &client);
-		return DROP_NONE;
-	}
-	if (q.problem_rcode != DNS_RCODE_NOERROR || is_family_off(e, &q.head.question)) {
-		reply(e, &q, q.problem_rcode, &client);
-		return DROP_NONE;
-	}
-	e->world.ops->random(e->world.host, &id, sizeof(id));
-	a = forward_ask(&e->resolve.forward, &q, &client, id, e->world.now_ns, msg, QUERY_MAX);
-	if (a.what == FORWARD_NOTHING)
-		return DROP_DNS_LIMIT;
-	e->world.counters->dns_queries++;
-	act(e, &a, l4);
-	return DROP_NONE;
+	return resolve_question(e, &client, msg, len);
 }
 
-static void drain_errors(struct engine *e, uint32_t resolver)
+int resolve_open_stream(struct engine *e, struct tcp_flow *f)
 {
-	uint8_t back[64];
-	struct sock_error err;
+	struct sock_owner owner = {.kind = SOCK_TCP, .ref = pool_ref_of(f)};
+	struct name_stream *s;
+	int err = name_stream_open(&e->resolve.streams, owner, &s, &f->sock);
 
-	for (int i = 0; i < ANSWERS_TURN; i++) {
-		if (e->world.ops->error_next(
-			e->world.host, e->resolve.socks[resolver], &err, back, sizeof(back)) != 1)
-			return;
-		forward_on_unreachable(&e->resolve.forward, resolver, e->world.now_ns);
+	if (err)
+		return err;
+	s->guest = (struct endpoint){.addr = f->key.guest, .port = f->key.guest_port};
+	s->asked = (struct endpoint){.addr = f->key.remote, .port = f->key.remote_port};
+	s->family = f->key.family;
+	return 0;
+}
+
+int resolve_name(struct engine *e, const struct name *name, uint8_t family, struct pool_ref owner,
+    resolve_result_fn *result)
+{
+	struct resolve_client client = {
+	    .kind = RESOLVE_INTERNAL, .ref = owner, .result = result, .start_ns = e->world.now_ns};
+	struct dns_query q = {.head = {.has_question = true, .is_recursion_desired = true}};
+	struct cache_key key = {
+	    .name = name, .type = family == 4 ? (uint16_t)DNS_TYPE_A : (uint16_t)DNS_TYPE_AAAA};
+	const struct cache_entry *entry;
+
+	client.verdict = admit_name(e, name, false);
+	if (client.verdict.action != POLICY_ALLOW)
+		return -EACCES;
+	if (dns_name_from_text(name->text, &q.head.question.name))
+		return -EINVAL;
+	q.head.question.type = key.type;
+	q.head.question.class = DNS_CLASS_IN;
+	entry = cache_find(&e->resolve.cache, &key, e->world.now_ns);
+	if (entry) {
+		result(e, owner, entry->addrs, entry->addr_count);
+		return 0;
 	}
-}
-
-/* True if the socket has nothing more, or nothing but errors. */
-static bool take_answers(struct engine *e, uint32_t resolver)
-{
-	uint8_t l4[UDP_HDR_SIZE + ANSWER_MAX];
-	struct iovec iov = {.iov_base = l4 + UDP_HDR_SIZE, .iov_len = ANSWER_MAX};
-	int errors = 0;
-
-	for (int i = 0; i < ANSWERS_TURN && errors < ERRORS_MAX; i++) {
-		struct forward_action a;
-		uint16_t gso_size;
-		ssize_t n = e->world.ops->udp_recv(
-		    e->world.host, e->resolve.socks[resolver], &iov, 1, &gso_size);
-
-		if (n == -EAGAIN)
-			return true;
-		if (n < 0) {
-			errors++;
-			forward_on_unreachable(&e->resolve.forward, resolver, e->world.now_ns);
-			continue;
-		}
-		errors = 0;
-		a = forward_on_answer(&e->resolve.forward, resolver, l4 + UDP_HDR_SIZE, (size_t)n,
-		    l4 + UDP_HDR_SIZE, ANSWER_MAX);
-		if (a.what == FORWARD_ANSWER)
-			e->world.counters->dns_answers++;
-		act(e, &a, l4);
-	}
-	return errors == ERRORS_MAX;
-}
-
-void resolve_on_sock(struct engine *e, uint32_t resolver, uint32_t events)
-{
-	if (resolver >= e->cfg.resolver_count || e->resolve.socks[resolver] == SOCK_NONE)
-		return;
-	e->resolve.is_dirty[resolver] = true;
-	if ((events & SOCK_ERROR) != 0)
-		drain_errors(e, resolver);
-}
-
-bool resolve_serve(struct engine *e)
-{
-	struct resolve *r = &e->resolve;
-	bool has_more = false;
-
-	for (uint32_t i = 0; i < e->cfg.resolver_count; i++) {
-		if (r->is_dirty[i])
-			r->is_dirty[i] = !take_answers(e, i);
-		has_more |= r->is_dirty[i];
-	}
-	resolve_on_timer(e);
-	return has_more;
-}
-
-void resolve_on_timer(struct engine *e)
-{
-	uint8_t l4[UDP_HDR_SIZE + DNS_QUERY_SIZE_MAX];
-	struct forward_action a;
-
-	while ((a = forward_on_time(&e->resolve.forward, e->world.now_ns, l4 + UDP_HDR_SIZE,
-		    sizeof(l4) - UDP_HDR_SIZE))
-		   .what != FORWARD_NOTHING)
-		act(e, &a, l4);
-	e->world.counters->dns_failures = e->resolve.forward.counters.failures;
-	engine_arm(e, &e->resolve.timer, forward_next_ns(&e->resolve.forward));
-	rest(e);
+	return ask(e, &client, &q, &key) == DROP_NONE ? 0 : -ENOSPC;
 }

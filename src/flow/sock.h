@@ -36,7 +36,8 @@ enum sock_kind {
 	SOCK_TCP,
 	SOCK_UDP,
 	SOCK_PING,
-	SOCK_DNS,
+	SOCK_DNS,     /* a datagram socket to a resolver */
+	SOCK_DNS_TCP, /* a connection to one */
 };
 
 struct sock_owner {

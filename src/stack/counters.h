@@ -43,7 +43,9 @@
 	X(dhcp6_replies, "DHCPv6 replies")                                                         \
 	X(fragments, "IP fragments received")                                                      \
 	X(reassembled, "datagrams put together from fragments")                                    \
-	X(dns_queries, "DNS queries forwarded")                                                    \
+	X(dns_queries, "DNS queries that were asked outside")                                      \
+	X(dns_cached, "DNS queries answered from the cache")                                       \
+	X(dns_denied, "DNS queries denied by policy")                                              \
 	X(dns_answers, "DNS answers returned")                                                     \
 	X(dns_failures, "DNS queries that no resolver answered")                                   \
 	X(denied_tcp, "TCP connections denied by policy")                                          \

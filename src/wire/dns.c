@@ -19,6 +19,7 @@ enum {
 	FLAG_TRUNCATED = 0x0200,
 	FLAG_RECURSION_DESIRED = 0x0100,
 	FLAG_RECURSION_AVAILABLE = 0x0080,
+	FLAG_AUTHENTICATED = 0x0020,
 	FLAG_CHECKING_DISABLED = 0x0010,
 	OPCODE_SHIFT = 11,
 	OPCODE_MASK = 0xf,
@@ -28,6 +29,7 @@ enum {
 	OPT_VERSION_SHIFT = 16,
 	OPT_RCODE_SHIFT = 24,
 	OUR_UDP_SIZE = 1232, /* what fits any link without fragments */
+	OPTION_EDE = 15,     /* RFC 8914 */
 };
 
 int dns_name_read(struct rd *r, const uint8_t *msg, struct dns_name *ret_name)
@@ -173,6 +175,7 @@ int dns_parse_head(const uint8_t *msg, size_t len, struct dns_head *ret_head)
 	h->is_truncated = (flags & FLAG_TRUNCATED) != 0;
 	h->is_recursion_desired = (flags & FLAG_RECURSION_DESIRED) != 0;
 	h->is_recursion_available = (flags & FLAG_RECURSION_AVAILABLE) != 0;
+	h->is_authenticated = (flags & FLAG_AUTHENTICATED) != 0;
 	h->is_checking_disabled = (flags & FLAG_CHECKING_DISABLED) != 0;
 	h->question_count = rd_be16(&r);
 	h->answer_count = rd_be16(&r);
@@ -257,13 +260,19 @@ int dns_parse_query(const uint8_t *msg, size_t len, struct dns_query *ret_query)
 	return 0;
 }
 
-static void build_head(uint16_t id, uint16_t flags, bool has_question, bool has_edns, struct wr *w)
+int dns_record_read(struct rd *r, const uint8_t *msg, struct dns_record *ret_record)
 {
-	wr_be16(w, id);
-	wr_be16(w, flags);
-	wr_be16(w, has_question ? 1 : 0);
-	wr_be32(w, 0); /* answers, authority */
-	wr_be16(w, has_edns ? 1 : 0);
+	struct dns_record *record = ret_record;
+
+	if (dns_name_read(r, msg, &record->owner))
+		return -EBADMSG;
+	record->type = rd_be16(r);
+	record->class = rd_be16(r);
+	record->ttl_s = rd_be32(r);
+	record->rdata_len = rd_be16(r);
+	record->rdata_off = (size_t)(r->pos - msg);
+	rd_skip(r, record->rdata_len);
+	return rd_ok(r) ? 0 : -EBADMSG;
 }
 
 static void build_question(const struct dns_question *q, struct wr *w)
@@ -273,40 +282,75 @@ static void build_question(const struct dns_question *q, struct wr *w)
 	wr_be16(w, q->class);
 }
 
-static void build_opt(uint16_t udp_size, uint16_t rcode, bool is_dnssec_ok, struct wr *w)
+static void build_opt(uint16_t udp_size, uint16_t rcode, bool is_dnssec_ok, int ede, struct wr *w)
 {
 	wr_u8(w, 0); /* the root */
 	wr_be16(w, DNS_TYPE_OPT);
 	wr_be16(w, udp_size);
 	wr_be32(w, (uint32_t)(rcode >> 4) << OPT_RCODE_SHIFT |
 		       (is_dnssec_ok ? (uint32_t)OPT_DNSSEC_OK : 0));
-	wr_be16(w, 0);
+	wr_be16(w, ede == DNS_EDE_NONE ? 0 : DNS_EDE_SIZE);
+	if (ede == DNS_EDE_NONE)
+		return;
+	wr_be16(w, OPTION_EDE);
+	wr_be16(w, 2);
+	wr_be16(w, (uint16_t)ede);
 }
 
-void dns_build_reply(const struct dns_query *q, uint16_t rcode, bool is_truncated, struct wr *w)
+static uint16_t flags_of(const struct dns_head *h, const struct dns_reply *reply)
 {
-	const struct dns_head *h = &q->head;
 	unsigned int flags = FLAG_RESPONSE | FLAG_RECURSION_AVAILABLE |
-			     (unsigned int)h->opcode << OPCODE_SHIFT | (rcode & RCODE_MASK);
+			     (unsigned int)h->opcode << OPCODE_SHIFT | (reply->rcode & RCODE_MASK);
 
-	if (is_truncated)
+	if (reply->is_truncated)
 		flags |= FLAG_TRUNCATED;
+	if (reply->is_authoritative)
+		flags |= FLAG_AUTHORITATIVE;
+	if (reply->is_authenticated)
+		flags |= FLAG_AUTHENTICATED;
 	if (h->is_recursion_desired)
 		flags |= FLAG_RECURSION_DESIRED;
 	if (h->is_checking_disabled)
 		flags |= FLAG_CHECKING_DISABLED;
-	build_head(h->id, (uint16_t)flags, h->has_question, q->has_edns, w);
+	return (uint16_t)flags;
+}
+
+void dns_build_answer(const struct dns_query *q, const struct dns_reply *reply, struct wr *w)
+{
+	const struct dns_head *h = &q->head;
+
+	wr_be16(w, h->id);
+	wr_be16(w, flags_of(h, reply));
+	wr_be16(w, h->has_question ? 1 : 0);
+	wr_be16(w, reply->answer_count);
+	wr_be16(w, reply->authority_count);
+	wr_be16(w, q->has_edns ? 1 : 0);
 	if (h->has_question)
 		build_question(&h->question, w);
+	if (reply->body_len > 0)
+		wr_copy(w, reply->body, reply->body_len);
 	if (q->has_edns)
-		build_opt(OUR_UDP_SIZE, rcode, q->is_dnssec_ok, w);
+		build_opt(OUR_UDP_SIZE, reply->rcode, q->is_dnssec_ok, reply->ede, w);
+}
+
+void dns_build_reply(const struct dns_query *q, uint16_t rcode, bool is_truncated, struct wr *w)
+{
+	struct dns_reply reply = {
+	    .rcode = rcode, .is_truncated = is_truncated, .ede = DNS_EDE_NONE};
+
+	dns_build_answer(q, &reply, w);
 }
 
 void dns_build_query(uint16_t id, const struct dns_question *question, uint16_t udp_size,
-    bool is_dnssec_ok, struct wr *w)
+    bool is_dnssec_ok, bool is_checking_disabled, struct wr *w)
 {
-	build_head(id, FLAG_RECURSION_DESIRED, true, udp_size > 0, w);
+	wr_be16(w, id);
+	wr_be16(w, (uint16_t)(FLAG_RECURSION_DESIRED |
+			      (is_checking_disabled ? FLAG_CHECKING_DISABLED : 0)));
+	wr_be16(w, 1);
+	wr_be32(w, 0); /* answers, authority */
+	wr_be16(w, udp_size > 0 ? 1 : 0);
 	build_question(question, w);
 	if (udp_size > 0)
-		build_opt(udp_size, 0, is_dnssec_ok, w);
+		build_opt(udp_size, 0, is_dnssec_ok, DNS_EDE_NONE, w);
 }

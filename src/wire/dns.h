@@ -21,8 +21,11 @@ enum {
 	DNS_LABEL_MAX = 63,
 	DNS_NAME_TEXT_MAX = 254, /* longest text with its NUL */
 	DNS_UDP_SIZE_MIN = 512,  /* what each client takes by UDP */
-	DNS_REPLY_SIZE_MAX = DNS_HDR_SIZE + DNS_NAME_MAX + 4 + 11, /* dns_build_reply() */
-	DNS_QUERY_SIZE_MAX = DNS_REPLY_SIZE_MAX,                   /* dns_build_query() */
+	DNS_OPT_SIZE = 11,       /* an OPT record without options */
+	DNS_EDE_SIZE = 6,        /* option Extended DNS Error without text, RFC 8914 */
+	DNS_QUERY_SIZE_MAX = DNS_HDR_SIZE + DNS_NAME_MAX + 4 + DNS_OPT_SIZE, /* dns_build_query() */
+	DNS_REPLY_SIZE_MAX = DNS_QUERY_SIZE_MAX + DNS_EDE_SIZE,              /* dns_build_reply() */
+	DNS_MSG_MAX = 65535,
 
 	DNS_TYPE_A = 1,
 	DNS_TYPE_NS = 2,
@@ -33,10 +36,19 @@ enum {
 	DNS_TYPE_TXT = 16,
 	DNS_TYPE_AAAA = 28,
 	DNS_TYPE_SRV = 33,
+	DNS_TYPE_NAPTR = 35,
 	DNS_TYPE_OPT = 41,
+	DNS_TYPE_DS = 43,
+	DNS_TYPE_SSHFP = 44,
+	DNS_TYPE_RRSIG = 46,
+	DNS_TYPE_NSEC = 47,
+	DNS_TYPE_DNSKEY = 48,
+	DNS_TYPE_NSEC3 = 50,
+	DNS_TYPE_TLSA = 52,
 	DNS_TYPE_SVCB = 64,
 	DNS_TYPE_HTTPS = 65,
 	DNS_TYPE_ANY = 255,
+	DNS_TYPE_CAA = 257,
 
 	DNS_CLASS_IN = 1,
 
@@ -49,6 +61,10 @@ enum {
 	DNS_RCODE_NOTIMP = 4,
 	DNS_RCODE_REFUSED = 5,
 	DNS_RCODE_BADVERS = 16, /* needs EDNS */
+
+	DNS_EDE_NONE = -1,
+	DNS_EDE_BLOCKED = 15,  /* by the policy of who runs the resolver */
+	DNS_EDE_FILTERED = 17, /* what the answer had in it was refused */
 };
 
 /* A name in wire form, without compression, with the case that it came in. */
@@ -92,6 +108,7 @@ struct dns_head {
 	bool is_truncated;
 	bool is_recursion_desired;
 	bool is_recursion_available;
+	bool is_authenticated; /* AD */
 	bool is_checking_disabled;
 	uint16_t question_count;
 	uint16_t answer_count;
@@ -121,12 +138,42 @@ struct dns_query {
 __attribute__((warn_unused_result)) int dns_parse_query(
     const uint8_t *msg, size_t len, struct dns_query *ret_query);
 
-/* Writes an answer without records to q: its id and its question (where it has a good one), an OPT
- * record if the query has one. */
+/* One record of a message. */
+struct dns_record {
+	struct dns_name owner;
+	uint16_t type;
+	uint16_t class;
+	uint32_t ttl_s;
+	size_t rdata_off; /* in the message */
+	uint16_t rdata_len;
+};
+
+/* Reads the record at r, which reads the message that starts at msg, and leaves r behind it. 0 or -EBADMSG. */
+__attribute__((warn_unused_result)) int dns_record_read(
+    struct rd *r, const uint8_t *msg, struct dns_record *ret_record);
+
+/* What stands in an answer besides the question. */
+struct dns_reply {
+	uint16_t rcode;
+	bool is_truncated;
+	bool is_authoritative;
+	bool is_authenticated; /* AD */
+	int ede; /* Extended DNS Error (RFC 8914), told to who has EDNS; DNS_EDE_NONE */
+	uint16_t answer_count; /* records that the caller has put into the body */
+	uint16_t authority_count;
+	const uint8_t *body; /* records of both, as they stand behind the question */
+	size_t body_len;
+};
+
+/* Writes an answer to q: its id, its question (where it has a good one), the body, an OPT record if the query
+ * has one. */
+void dns_build_answer(const struct dns_query *q, const struct dns_reply *reply, struct wr *w);
+
+/* The same without records. */
 void dns_build_reply(const struct dns_query *q, uint16_t rcode, bool is_truncated, struct wr *w);
 
 /* Writes a recursive query of our own. udp_size 0: without EDNS. */
 void dns_build_query(uint16_t id, const struct dns_question *question, uint16_t udp_size,
-    bool is_dnssec_ok, struct wr *w);
+    bool is_dnssec_ok, bool is_checking_disabled, struct wr *w);
 
 #endif

@@ -56,7 +56,7 @@ static void check_own_query(const struct dns_question *question, uint16_t udp_si
 	struct wr w = wr_init(buf, sizeof(buf));
 	struct dns_query q;
 
-	dns_build_query(1, question, udp_size, true, &w);
+	dns_build_query(1, question, udp_size, true, false, &w);
 	require(wr_ok(&w) && dns_parse_query(buf, wr_len(&w), &q) == 0);
 	require(q.problem_rcode == DNS_RCODE_NOERROR && q.has_edns == (udp_size > 0));
 	require(dns_name_eq(&q.head.question.name, &question->name));

@@ -610,7 +610,7 @@ class Denied(Case):
             s = socket.socket(family_of(address), socket.SOCK_DGRAM)
             other = udp(good, port)
             for i in range(count):
-                s.sendto(b"x", (address, 1 + i % 60000))
+                s.sendto(b"x", (address, 100 + i % 60000))
                 # So that none is lost before sluice has it.
                 if i % 100 == 99:
                     other.send(b"x")

@@ -15,7 +15,7 @@ enum {
 
 static bool is_datagram(const struct sim_sock *s)
 {
-	return s->owner.kind != SOCK_TCP;
+	return s->owner.kind != SOCK_TCP && s->owner.kind != SOCK_DNS_TCP;
 }
 
 void sim_sock_wake(struct sim_sock *s)
@@ -120,7 +120,8 @@ struct sim_sock *sim_sock_get(struct sim_host *h, int number, enum sock_kind kin
 		return NULL;
 	}
 	s = h->socks[number];
-	if (s->is_closed || (s->owner.kind != kind && kind == SOCK_TCP)) {
+	if (s->is_closed ||
+	    (s->owner.kind != kind && kind == SOCK_TCP && s->owner.kind != SOCK_DNS_TCP)) {
 		sim_fail(h->sim, "host: socket %d is closed or of another kind", number);
 		return NULL;
 	}

@@ -201,6 +201,9 @@ static void on_event(void *ctx, const struct engine_event *e)
 		w->refusals += e->count;
 		w->last_refusal = *e;
 		break;
+	case EVENT_QUERY:
+		w->queries += e->count;
+		break;
 	case EVENT_FLOW_ENDS_LIMITED:
 		w->ends_limited += e->count;
 		w->limit_events++;

@@ -30,7 +30,8 @@ enum {
 /* The policy of tests: see sim_policy.c. */
 struct policy {
 	bool denies_all;
-	uint16_t denied_port; /* 0: none */
+	uint16_t denied_port;    /* 0: none */
+	struct name denied_name; /* with all below it; empty: none */
 };
 
 struct sim_config {
@@ -104,6 +105,7 @@ struct sim_world {
 	uint64_t ends[FLOW_END_COUNT]; /* events of flows by end */
 	uint64_t denials;
 	uint64_t refusals;
+	uint64_t queries;      /* names that were asked for */
 	uint64_t ends_limited; /* that were not told */
 	uint64_t limit_events; /* ... by so many events */
 	struct engine_event last_end;

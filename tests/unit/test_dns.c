@@ -417,10 +417,10 @@ static void query_of_our_own_is_written(void **state)
 
 	(void)state;
 	assert_int_equal(parse(QUERY, &q), 0);
-	dns_build_query(0x1234, &q.head.question, 1232, true, &w);
+	dns_build_query(0x1234, &q.head.question, 1232, true, false, &w);
 	assert_hex(buf, wr_len(&w), QUERY);
 	w = wr_init(buf, sizeof(buf));
-	dns_build_query(0x1234, &q.head.question, 0, false, &w);
+	dns_build_query(0x1234, &q.head.question, 0, false, false, &w);
 	assert_hex(buf, wr_len(&w), "1234 0100 0001 0000 0000 0000" QUESTION);
 }
 
