@@ -11,10 +11,17 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "wire/dns.h"
+
+enum {
+	ADDRS_TOLD_MAX = 16, /* of one answer */
+};
 
 #define NS_PER_S 1000000000ULL
 
@@ -117,10 +124,85 @@ static const char *reason_name(const struct engine_event *e)
 	case EVENT_REFUSED:
 		return drop_reason_name(e->reason);
 	case EVENT_QUERY:
+		return policy_why_name(e->verdict.why);
 	case EVENT_FLOW_ENDS_LIMITED:
 		break;
 	}
 	return "unknown";
+}
+
+static const char *type_name(uint16_t type, char other[16])
+{
+	switch (type) {
+	case DNS_TYPE_A:
+		return "A";
+	case DNS_TYPE_NS:
+		return "NS";
+	case DNS_TYPE_CNAME:
+		return "CNAME";
+	case DNS_TYPE_SOA:
+		return "SOA";
+	case DNS_TYPE_PTR:
+		return "PTR";
+	case DNS_TYPE_MX:
+		return "MX";
+	case DNS_TYPE_TXT:
+		return "TXT";
+	case DNS_TYPE_AAAA:
+		return "AAAA";
+	case DNS_TYPE_SRV:
+		return "SRV";
+	case DNS_TYPE_SVCB:
+		return "SVCB";
+	case DNS_TYPE_HTTPS:
+		return "HTTPS";
+	case DNS_TYPE_ANY:
+		return "ANY";
+	default:
+		/* RFC 3597 5 */
+		(void)snprintf(other, 16, "TYPE%u", type);
+		return other;
+	}
+}
+
+static const char *rcode_name(uint16_t rcode)
+{
+	switch (rcode) {
+	case DNS_RCODE_NOERROR:
+		return "NOERROR";
+	case DNS_RCODE_NXDOMAIN:
+		return "NXDOMAIN";
+	case DNS_RCODE_REFUSED:
+		return "REFUSED";
+	default:
+		return "SERVFAIL";
+	}
+}
+
+static uint64_t duration_us(const struct engine_event *e)
+{
+	return e->end_ns > e->start_ns ? (e->end_ns - e->start_ns) / 1000 : 0;
+}
+
+/* Names are canonical: no byte of them needs to be escaped, and it is done all the same. */
+static void add_query(struct text *t, const struct engine_event *e)
+{
+	const struct event_query *q = e->query;
+	char other[16];
+
+	add_string(t, "name", q->name->text);
+	add_string(t, "type", type_name(q->type, other));
+	add_string(t, "answer", rcode_name(q->rcode));
+	text_str(t, ",\"addresses\":[");
+	for (uint32_t i = 0; i < q->addr_count && i < ADDRS_TOLD_MAX; i++) {
+		char addr[IP_ADDR_TEXT_MAX];
+
+		text_printf(t, "%s\"%s\"", i > 0 ? "," : "", ip_addr_format(&q->addrs[i], addr));
+	}
+	text_str(t, "]");
+	text_str(t, q->is_cached ? ",\"cached\":true" : ",\"cached\":false");
+	add_number(t, "duration_us", duration_us(e));
+	add_number(t, "count", e->count);
 }
 
 void event_format(struct text *t, const struct engine_event *e, const char *rule, uint64_t wall_ns)
@@ -135,17 +217,19 @@ void event_format(struct text *t, const struct engine_event *e, const char *rule
 	add_string(t, "proto", proto_name(e->proto));
 	add_endpoint(t, "guest", "guest_port", &e->guest);
 	add_endpoint(t, "remote", "remote_port", &e->remote);
-	add_string(t, "class", addr_class_name(e->verdict.class));
+	if (e->kind != EVENT_QUERY)
+		add_string(t, "class", addr_class_name(e->verdict.class));
 	add_string(t, "verdict", e->verdict.action == POLICY_ALLOW ? "allow" : "deny");
 	add_string(t, "rule", rule);
 	if (e->verdict.rule < POLICY_RULE_FLOOR)
 		add_number(t, "rule_number", e->verdict.rule);
 	add_string(t, "reason", reason_name(e));
-	if (e->kind == EVENT_FLOW_END) {
+	if (e->kind == EVENT_QUERY) {
+		add_query(t, e);
+	} else if (e->kind == EVENT_FLOW_END) {
 		add_number(t, "tx_bytes", e->tx_bytes);
 		add_number(t, "rx_bytes", e->rx_bytes);
-		add_number(t, "duration_us",
-		    e->end_ns > e->start_ns ? (e->end_ns - e->start_ns) / 1000 : 0);
+		add_number(t, "duration_us", duration_us(e));
 	} else {
 		add_number(t, "count", e->count);
 	}

@@ -13,7 +13,7 @@
 #include "engine/event.h"
 
 enum {
-	EVENT_LINE_MAX = 2048, /* longest line with its line break, and a NUL */
+	EVENT_LINE_MAX = 4096, /* longest line with its line break, and a NUL */
 	EVENT_LOG_SIZE = 65536,
 };
 

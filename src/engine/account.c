@@ -135,24 +135,16 @@ void account_refused(struct engine *e, const struct packet *p, const struct poli
 	tell_refusal(e, p, &event);
 }
 
-void account_query(struct engine *e, const struct resolve_client *client, const struct name *name,
-    uint16_t type, uint16_t rcode, const struct ip_addr *addrs, uint32_t count, bool is_cached)
+void account_query(
+    struct engine *e, const struct resolve_client *client, const struct event_query *query)
 {
-	struct event_query query = {
-	    .name = name,
-	    .type = type,
-	    .rcode = rcode,
-	    .is_cached = is_cached,
-	    .addrs = addrs,
-	    .addr_count = count,
-	};
 	struct engine_event event = {
 	    .kind = EVENT_QUERY,
 	    .proto = client->kind == RESOLVE_STREAM ? POLICY_TCP : POLICY_UDP,
 	    .guest = client->guest,
 	    .remote = client->asked,
 	    .verdict = client->verdict,
-	    .query = &query,
+	    .query = query,
 	    .start_ns = client->start_ns,
 	    .end_ns = e->world.now_ns,
 	};

@@ -160,7 +160,7 @@ void account_refused(struct engine *e, const struct packet *p, const struct poli
     enum drop_reason reason);
 
 /* A question has been answered. */
-void account_query(struct engine *e, const struct resolve_client *client, const struct name *name,
-    uint16_t type, uint16_t rcode, const struct ip_addr *addrs, uint32_t count, bool is_cached);
+void account_query(
+    struct engine *e, const struct resolve_client *client, const struct event_query *query);
 
 #endif

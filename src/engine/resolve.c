@@ -152,6 +152,15 @@ void resolve_reply(struct engine *e, const struct resolve_client *client, const 
 		name_stream_answer(&r->streams, s, msg - NAME_STREAM_FRAME_SIZE, wr_len(&w));
 }
 
+/* An answer without addresses has been given. */
+static void tell_bare(struct engine *e, const struct resolve_client *client,
+    const struct name *name, uint16_t type, uint16_t rcode)
+{
+	struct event_query query = {.name = name, .type = type, .rcode = rcode};
+
+	account_query(e, client, &query);
+}
+
 static void reply_bare(struct engine *e, const struct resolve_client *client,
     const struct dns_query *q, uint16_t rcode, int ede)
 {
@@ -225,7 +234,9 @@ static void reply_alias(struct engine *e, const struct resolve_client *client,
 		return;
 	}
 	reply_addr(e, client, q, addr, ALIAS_TTL_S, true);
-	account_query(e, client, name, q->head.question.type, DNS_RCODE_NOERROR, addr, 1, false);
+	account_query(e, client,
+	    &(struct event_query){
+		.name = name, .type = q->head.question.type, .addrs = addr, .addr_count = 1});
 }
 
 static void reply_cached(struct engine *e, const struct resolve_client *client,
@@ -248,7 +259,13 @@ static void reply_cached(struct engine *e, const struct resolve_client *client,
 		return;
 	}
 	resolve_reply(e, client, q, &reply);
-	account_query(e, client, name, type, entry->rcode, entry->addrs, entry->addr_count, true);
+	account_query(e, client,
+	    &(struct event_query){.name = name,
+		.type = type,
+		.rcode = entry->rcode,
+		.is_cached = true,
+		.addrs = entry->addrs,
+		.addr_count = entry->addr_count});
 }
 
 /* ---- asking ---- */
@@ -368,7 +385,7 @@ static void deny(struct engine *e, const struct resolve_client *client, const st
 	c.verdict.action = POLICY_DENY;
 	e->world.counters->dns_denied++;
 	reply_bare(e, client, q, DNS_RCODE_NXDOMAIN, DNS_EDE_BLOCKED);
-	account_query(e, &c, name, q->head.question.type, DNS_RCODE_NXDOMAIN, NULL, 0, false);
+	tell_bare(e, &c, name, q->head.question.type, DNS_RCODE_NXDOMAIN);
 }
 
 /* The server that is to be asked, and no other, because the guest has addressed it. False: policy forbids it. */
@@ -407,7 +424,7 @@ static enum drop_reason answer_question(struct engine *e, struct resolve_client 
 
 		reply_bare(
 		    e, client, q, DNS_RCODE_NOERROR, is_known ? DNS_EDE_NONE : DNS_EDE_FILTERED);
-		account_query(e, client, name, key.type, DNS_RCODE_NOERROR, NULL, 0, false);
+		tell_bare(e, client, name, key.type, DNS_RCODE_NOERROR);
 		return DROP_NONE;
 	}
 	if ((key.type == DNS_TYPE_A || key.type == DNS_TYPE_AAAA) && is_alias(&e->resolve, name)) {
@@ -425,7 +442,7 @@ static enum drop_reason answer_question(struct engine *e, struct resolve_client 
 	    e->resolve.forward.groups[group_of(e, name)].count == 0) {
 		e->world.counters->dns_failures++;
 		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
-		account_query(e, client, name, key.type, DNS_RCODE_SERVFAIL, NULL, 0, false);
+		tell_bare(e, client, name, key.type, DNS_RCODE_SERVFAIL);
 		return DROP_NONE;
 	}
 	why = ask(e, client, q, &key);

@@ -77,7 +77,12 @@ static void tell(struct engine *e, const struct resolve_lookup *l, const struct 
 	if (answer->is_refused)
 		client.verdict = judge->refusal;
 	resolve_reply(e, &client, &w->query, &reply);
-	account_query(e, &client, &l->name, l->type, answer->rcode, answer->addrs, count, false);
+	account_query(e, &client,
+	    &(struct event_query){.name = &l->name,
+		.type = l->type,
+		.rcode = answer->rcode,
+		.addrs = answer->addrs,
+		.addr_count = count});
 }
 
 static void read_answer(struct engine *e, const struct resolve_lookup *l, const uint8_t *msg,

@@ -24,10 +24,10 @@ static int op_open(void *engine, uint32_t slot, const struct endpoint *to, bool 
 	return admit_resolver(e, to, owner, &e->resolve.socks[slot]);
 }
 
-static ssize_t op_send(void *engine, uint32_t slot, const uint8_t *bytes, size_t len)
+static ssize_t op_send(void *engine, uint32_t slot, uint8_t *bytes, size_t len)
 {
 	struct engine *e = engine;
-	struct iovec iov = {.iov_base = (uint8_t *)(uintptr_t)bytes, .iov_len = len};
+	struct iovec iov = {.iov_base = bytes, .iov_len = len};
 	int sock = e->resolve.socks[slot];
 
 	if (is_tcp(slot))

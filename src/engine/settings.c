@@ -13,6 +13,7 @@
 enum {
 	SECONDS_MAX = 31536000, /* a year */
 	DNS_TIMEOUT_MAX_MS = 60000,
+	DNS_CACHE_MAX_KIB = 1 << 20,
 	DIGITS_MAX = 12,
 };
 
@@ -307,6 +308,62 @@ static int set_ingress_ops_burst(const struct setting *s)
 	return set_burst(s, &s->all->engine.shape.frames[SHAPE_INGRESS]);
 }
 
+static int set_dns_grace(const struct setting *s)
+{
+	return duration(s, 0, SECONDS_MAX, NS_PER_S, &s->all->engine.dns_grace_ns);
+}
+
+static int set_dns_cache_size(const struct setting *s)
+{
+	uint64_t kib = 0;
+	int err = number(s, 0, DNS_CACHE_MAX_KIB, &kib);
+
+	if (!err)
+		s->all->engine.dns_cache_bytes = (size_t)kib << 10;
+	return err;
+}
+
+static int set_dns_rebind_protection(const struct setting *s)
+{
+	bool is_on = strcmp(s->value, "on") == 0;
+
+	if (!is_on && strcmp(s->value, "off") != 0)
+		return refuse(s, "is not possible; use on or off");
+	s->all->engine.dns_rebind_protection = is_on;
+	return 0;
+}
+
+/* DOMAIN=ADDRESS: servers of one domain add up. */
+static int add_dns_domain(const struct setting *s)
+{
+	struct engine_config *e = &s->all->engine;
+	const char *is = strchr(s->value, '=');
+	struct engine_dns_route *route = NULL;
+	struct endpoint server;
+	struct name suffix;
+
+	if (!is || name_read(s->value, (size_t)(is - s->value), &suffix, NULL) != NAME_OK ||
+	    nameserver_parse(is + 1, &server) < 0)
+		return refuse(s, "is not possible; use a domain and the address of its server, "
+				 "like corp.example=192.0.2.53");
+	for (uint32_t i = 0; i < e->dns_route_count; i++) {
+		if (name_eq(&e->dns_routes[i].suffix, &suffix))
+			route = &e->dns_routes[i];
+	}
+	if (!route && e->dns_route_count == ENGINE_DNS_ROUTES_MAX)
+		return refuse(
+		    s, "is one too many; at most %d domains can be used", ENGINE_DNS_ROUTES_MAX);
+	if (!route) {
+		route = &e->dns_routes[e->dns_route_count++];
+		route->suffix = suffix;
+	}
+	if (route->server_count == ENGINE_DNS_ROUTE_SERVERS_MAX)
+		return refuse(s, "is one too many; at most %d servers of one domain can be used",
+		    ENGINE_DNS_ROUTE_SERVERS_MAX);
+	route->servers[route->server_count++] = server;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*set)(const struct setting *s);
@@ -333,6 +390,10 @@ static const struct {
     {"net-ingress-ops-burst", set_ingress_ops_burst},
     {"dns-nameserver", add_nameserver},
     {"dns-query-timeout-ms", set_dns_timeout},
+    {"dns-domain", add_dns_domain},
+    {"dns-grace", set_dns_grace},
+    {"dns-cache-size", set_dns_cache_size},
+    {"dns-rebind-protection", set_dns_rebind_protection},
 };
 
 struct settings settings_default(const char *name_prefix)

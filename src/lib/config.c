@@ -45,6 +45,10 @@ static const char *const option_names[] = {
     "net-ingress-ops-burst",
     "dns-nameserver",
     "dns-query-timeout-ms",
+    "dns-domain",
+    "dns-grace",
+    "dns-cache-size",
+    "dns-rebind-protection",
     NULL,
 };
 

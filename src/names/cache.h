@@ -20,7 +20,7 @@
 
 enum {
 	CACHE_BYTES_DEFAULT = 4 << 20,
-	CACHE_ENTRY_BYTES = 512, /* for each so many bytes of a cache there may be one entry */
+	CACHE_ENTRY_BYTES = 256, /* for each so many bytes of a cache there may be one entry */
 };
 
 enum cache_flag {

@@ -279,8 +279,7 @@ static void apply_case(const struct forward_job *job, bool has_case, struct dns_
 
 static bool keeps_case(const struct forward *f, const struct forward_attempt *a)
 {
-	return !a->is_tcp &&
-	       !(a->server != FORWARD_SERVER_NONE && f->servers[a->server].keeps_no_case);
+	return a->server == FORWARD_SERVER_NONE || !f->servers[a->server].keeps_no_case;
 }
 
 static size_t build(const struct forward *f, const struct forward_job *job,
@@ -488,7 +487,7 @@ static bool refuses_edns(const struct forward_attempt *a, const struct dns_head 
 }
 
 static void on_message(struct forward *f, uint32_t slot, const uint8_t *msg, size_t len,
-    bool has_case, uint64_t now_ns)
+    bool is_datagram, uint64_t now_ns)
 {
 	struct forward_attempt *a = NULL;
 	struct forward_job *job;
@@ -505,16 +504,21 @@ static void on_message(struct forward *f, uint32_t slot, const uint8_t *msg, siz
 		return;
 	}
 	sent = job->q.question.name;
-	apply_case(job, has_case && keeps_case(f, a), &sent);
+	apply_case(job, keeps_case(f, a), &sent);
 	server = a->server;
-	if (has_case && keeps_case(f, a) && !is_same_case(&sent, &head.question.name)) {
+	if (is_datagram && keeps_case(f, a) && !is_same_case(&sent, &head.question.name)) {
 		/* A forgery, or a server that does not send back what it got: TCP tells. */
-		if (server == FORWARD_SERVER_NONE)
+		if (server == FORWARD_SERVER_NONE) {
 			f->counters.ignored++;
-		else
-			ask_by_tcp(f, job, server, now_ns);
+			return;
+		}
+		job->is_case_odd = true;
+		ask_by_tcp(f, job, server, now_ns);
 		return;
 	}
+	/* Who cannot be forged has the same odd case: that is how this server answers. */
+	if (job->is_case_odd && a->is_tcp && server != FORWARD_SERVER_NONE)
+		f->servers[server].keeps_no_case = !is_same_case(&sent, &head.question.name);
 	on_heard(f, a, now_ns);
 	if (refuses_edns(a, &head)) {
 		f->servers[server].has_no_edns = true;
@@ -594,7 +598,7 @@ uint8_t *forward_room(struct forward *f, uint32_t slot, size_t *ret_room)
 	if (!s->is_open || !s->is_tcp)
 		return NULL;
 	if (!s->in)
-		s->in = malloc(2 + DNS_MSG_MAX);
+		s->in = calloc(1, 2 + DNS_MSG_MAX);
 	if (!s->in)
 		return NULL;
 	if (s->got >= 2) {

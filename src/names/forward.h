@@ -49,7 +49,7 @@ enum {
 struct forward_ops {
 	int (*open)(void *ctx, uint32_t slot, const struct endpoint *to, bool is_tcp);
 	/* A datagram, or by TCP bytes of which the number taken is returned. */
-	ssize_t (*send)(void *ctx, uint32_t slot, const uint8_t *bytes, size_t len);
+	ssize_t (*send)(void *ctx, uint32_t slot, uint8_t *bytes, size_t len);
 	void (*close)(void *ctx, uint32_t slot);
 	void (*random)(void *ctx, void *buf, size_t len);
 	/* The question of a job has its answer, or with msg NULL none; the job is gone when this returns. */
@@ -89,19 +89,20 @@ struct forward_job {
 	uint32_t tries;                            /* attempts made */
 	uint32_t next;                             /* attempts[next] is used next */
 	uint32_t server;                           /* tried last */
-	bool is_tcp;                               /* a datagram is not enough */
+	bool is_tcp;      /* a datagram is not enough */
+	bool is_case_odd; /* ... because its letters' case was another than was sent */
 	uint8_t case_bits[(DNS_NAME_MAX + 7) / 8]; /* letters that were sent in upper case */
 	struct forward_attempt attempts[FORWARD_ATTEMPTS_MAX];
 };
 
 struct forward_server {
-	struct endpoint to;
 	uint64_t srtt_ns;  /* 0: not known */
 	uint64_t heard_ns; /* last answer */
 	uint64_t dead_until_ns;
-	uint32_t fails;     /* in a row; 0: it answers */
+	struct endpoint to;
 	bool has_no_edns;   /* it refuses EDNS */
 	bool keeps_no_case; /* it does not send back the letters' case */
+	uint32_t fails;     /* in a row; 0: it answers */
 };
 
 struct forward_slot {

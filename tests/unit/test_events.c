@@ -61,6 +61,50 @@ static void a_flow_is_told_at_its_end(void **state)
 	    "\"duration_us\":2500000}\n");
 }
 
+static void a_question_says_what_was_asked_and_answered(void **state)
+{
+	struct ip_addr addrs[] = {
+	    endpoint("93.184.216.34", 0).addr, endpoint("93.184.216.35", 0).addr};
+	struct name name;
+	struct event_query query = {.name = &name, .type = 1, .addrs = addrs, .addr_count = 2};
+	struct engine_event e = {
+	    .kind = EVENT_QUERY,
+	    .proto = POLICY_UDP,
+	    .guest = endpoint("100.96.0.2", 40000),
+	    .remote = endpoint("100.96.0.1", 53),
+	    .verdict = {.action = POLICY_ALLOW, .rule = 0},
+	    .query = &query,
+	    .start_ns = 5 * S,
+	    .end_ns = 5 * S + 3 * MS,
+	    .count = 1,
+	};
+
+	(void)state;
+	assert_int_equal(name_read("a.example", 9, &name, NULL), NAME_OK);
+	assert_line(&e, "allow@dns",
+	    "{\"time\":\"2026-11-26T15:44:45.123456Z\",\"event\":\"query\",\"proto\":\"udp\","
+	    "\"guest\":\"100.96.0.2\",\"guest_port\":40000,"
+	    "\"remote\":\"100.96.0.1\",\"remote_port\":53,"
+	    "\"verdict\":\"allow\",\"rule\":\"allow@dns\",\"rule_number\":0,\"reason\":\"rule\","
+	    "\"name\":\"a.example\",\"type\":\"A\",\"answer\":\"NOERROR\","
+	    "\"addresses\":[\"93.184.216.34\",\"93.184.216.35\"],\"cached\":false,"
+	    "\"duration_us\":3000,\"count\":1}\n");
+	query.type = 64999;
+	query.rcode = 3;
+	query.addr_count = 0;
+	query.is_cached = true;
+	e.verdict = (struct policy_verdict){
+	    .action = POLICY_DENY, .rule = POLICY_RULE_DEFAULT, .why = POLICY_WHY_DEFAULT};
+	e.count = 12;
+	assert_line(&e, "default",
+	    "{\"time\":\"2026-11-26T15:44:45.123456Z\",\"event\":\"query\",\"proto\":\"udp\","
+	    "\"guest\":\"100.96.0.2\",\"guest_port\":40000,"
+	    "\"remote\":\"100.96.0.1\",\"remote_port\":53,"
+	    "\"verdict\":\"deny\",\"rule\":\"default\",\"reason\":\"default\","
+	    "\"name\":\"a.example\",\"type\":\"TYPE64999\",\"answer\":\"NXDOMAIN\","
+	    "\"addresses\":[],\"cached\":true,\"duration_us\":3000,\"count\":12}\n");
+}
+
 static void a_denial_says_by_which_rule_and_how_often(void **state)
 {
 	struct engine_event e = {
@@ -299,6 +343,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_flow_is_told_at_its_end),
+	    cmocka_unit_test(a_question_says_what_was_asked_and_answered),
 	    cmocka_unit_test(a_denial_says_by_which_rule_and_how_often),
 	    cmocka_unit_test(a_refusal_by_a_limit_says_which),
 	    cmocka_unit_test(ends_that_are_not_told_are_counted_c16),

@@ -27,7 +27,8 @@ static void every_setting_is_kept_in_its_unit(void **state)
 	    {"net-egress-ops-burst", "0"}, {"net-ingress-bandwidth", "1G/86400s"},
 	    {"net-ingress-bandwidth-burst", "1"}, {"net-ingress-ops", "1/1ms"},
 	    {"net-ingress-ops-burst", "7"}, {"dns-nameserver", "192.0.2.53"},
-	    {"dns-query-timeout-ms", "60000"}};
+	    {"dns-query-timeout-ms", "60000"}, {"dns-domain", "Corp.Example=192.0.2.53"},
+	    {"dns-grace", "60"}, {"dns-cache-size", "64"}, {"dns-rebind-protection", "off"}};
 	struct settings s = settings_default("");
 	char error[SETTINGS_ERROR_MAX];
 
@@ -61,6 +62,12 @@ static void every_setting_is_kept_in_its_unit(void **state)
 	assert_int_equal(s.engine.resolver_count, 1);
 	assert_int_equal(s.engine.resolvers[0].port, 53);
 	assert_int_equal(s.engine.dns_timeout_ns, 60000000000);
+	assert_int_equal(s.engine.dns_route_count, 1);
+	assert_string_equal(s.engine.dns_routes[0].suffix.text, "corp.example");
+	assert_int_equal(s.engine.dns_routes[0].server_count, 1);
+	assert_int_equal(s.engine.dns_grace_ns, 60000000000);
+	assert_int_equal(s.engine.dns_cache_bytes, 65536);
+	assert_false(s.engine.dns_rebind_protection);
 }
 
 static void what_is_wrong_is_said_in_a_sentence_and_changes_nothing(void **state)
@@ -102,6 +109,16 @@ static void what_is_wrong_is_said_in_a_sentence_and_changes_nothing(void **state
 	    {"net-ingress-ops-burst", "1T",
 		"--net-ingress-ops-burst 1T is not possible; use a number up to 1099511627776, "
 		"like 500 or 10M"},
+	    {"dns-domain", "corp.example",
+		"--dns-domain corp.example is not possible; use a domain and the address of its "
+		"server, like corp.example=192.0.2.53"},
+	    {"dns-domain", "corp..example=192.0.2.53",
+		"--dns-domain corp..example=192.0.2.53 is not possible; use a domain and the "
+		"address of its server, like corp.example=192.0.2.53"},
+	    {"dns-rebind-protection", "yes",
+		"--dns-rebind-protection yes is not possible; use on or off"},
+	    {"dns-cache-size", "1048577",
+		"--dns-cache-size 1048577 is not possible; use a number from 0 to 1048576"},
 	    {"dns-nameserver", "dns.example",
 		"--dns-nameserver dns.example is not possible; use an address, with a port if need "
 		"be: 192.0.2.53:5353 or [2001:db8::53]:5353"},
