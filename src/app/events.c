@@ -97,6 +97,19 @@ static const char *kind_name(enum event_kind kind)
 	return "unknown";
 }
 
+static const char *verdict_name(enum policy_action action)
+{
+	switch (action) {
+	case POLICY_DENY:
+		return "deny";
+	case POLICY_ALLOW:
+		return "allow";
+	case POLICY_HOLD:
+		return "hold";
+	}
+	return "unknown";
+}
+
 static const char *proto_name(enum policy_proto proto)
 {
 	switch (proto) {
@@ -219,11 +232,16 @@ void event_format(struct text *t, const struct engine_event *e, const char *rule
 	add_endpoint(t, "remote", "remote_port", &e->remote);
 	if (e->kind != EVENT_QUERY)
 		add_string(t, "class", addr_class_name(e->verdict.class));
-	add_string(t, "verdict", e->verdict.action == POLICY_ALLOW ? "allow" : "deny");
+	if (e->name != NULL)
+		add_string(t, "name", e->name->text);
+	add_string(t, "verdict", verdict_name(e->verdict.action));
 	add_string(t, "rule", rule);
 	if (e->verdict.rule < POLICY_RULE_FLOOR)
 		add_number(t, "rule_number", e->verdict.rule);
 	add_string(t, "reason", reason_name(e));
+	/* Where the rule alone does not say it. */
+	if (e->kind == EVENT_DENIED && e->verdict.why > POLICY_WHY_FLOOR)
+		add_string(t, "why", policy_why_name(e->verdict.why));
 	if (e->kind == EVENT_QUERY) {
 		add_query(t, e);
 	} else if (e->kind == EVENT_FLOW_END) {

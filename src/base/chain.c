@@ -72,6 +72,19 @@ size_t chain_peek(const struct chain *c, struct iovec *iov, size_t max)
 	return n;
 }
 
+struct iovec chain_piece(const struct chain *c, size_t off)
+{
+	struct chain_block *b = c->first;
+
+	assert(off < c->len);
+	while (off >= b->to - b->from) {
+		off -= b->to - b->from;
+		b = b->next;
+	}
+	return (struct iovec){
+	    .iov_base = b->bytes + b->from + off, .iov_len = b->to - b->from - off};
+}
+
 static void drop_first(struct chain *c)
 {
 	struct chain_block *b = c->first;

@@ -29,6 +29,9 @@ __attribute__((warn_unused_result)) int chain_append(
 /* Fills up to max pieces with the first bytes, without taking them; returns how many. */
 size_t chain_peek(const struct chain *c, struct iovec *iov, size_t max);
 
+/* The first bytes that lie in one piece from off on; off is below c->len. */
+struct iovec chain_piece(const struct chain *c, size_t off);
+
 /* Removes the first len bytes; len is at most c->len. */
 void chain_consume(struct chain *c, size_t len);
 

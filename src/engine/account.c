@@ -46,6 +46,12 @@ void account_fini(struct engine *e)
 	tell_limited(e);
 }
 
+/* The name that a first flight had. */
+static const struct name *name_of(const struct flight_claim *claim)
+{
+	return claim && claim->name.len > 0 ? &claim->name : NULL;
+}
+
 void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 {
 	struct engine *e = engine;
@@ -55,6 +61,7 @@ void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
 	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
 	    .verdict = f->verdict,
+	    .name = name_of(f->claim),
 	    .end = end,
 	    .start_ns = f->start_ns,
 	    .end_ns = e->world.now_ns,
@@ -63,6 +70,8 @@ void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 	    .count = 1,
 	};
 
+	if (f->has_pins)
+		pins_release(&e->resolve.pins, &f->key.remote);
 	tell_end(e, &event);
 }
 
@@ -75,6 +84,7 @@ void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
 	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
 	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
 	    .verdict = f->verdict,
+	    .name = name_of(f->claim),
 	    .end = end,
 	    .start_ns = f->start_ns,
 	    .end_ns = e->world.now_ns,
@@ -83,15 +93,28 @@ void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
 	    .count = 1,
 	};
 
+	if (f->has_pins)
+		pins_release(&e->resolve.pins, &f->key.remote);
 	tell_end(e, &event);
 }
 
-static void tell_refusal(struct engine *e, const struct packet *p, struct engine_event *event)
+static void tell_refusal(struct engine *e, struct engine_event *event)
+{
+	event->start_ns = e->world.now_ns;
+	event->end_ns = e->world.now_ns;
+	if (!bucket_take(&e->events, e->world.now_ns)) {
+		e->events_suppressed++;
+		return;
+	}
+	event->count = 1 + e->events_suppressed;
+	e->events_suppressed = 0;
+	tell(e, event);
+}
+
+static void set_ends(struct engine_event *event, const struct packet *p)
 {
 	event->guest.addr = p->src;
 	event->remote.addr = p->dst;
-	event->start_ns = e->world.now_ns;
-	event->end_ns = e->world.now_ns;
 	if (p->proto == PROTO_TCP) {
 		event->proto = POLICY_TCP;
 		event->guest.port = p->tcp.src_port;
@@ -103,27 +126,50 @@ static void tell_refusal(struct engine *e, const struct packet *p, struct engine
 	} else {
 		event->proto = p->family == 4 ? POLICY_ICMP4 : POLICY_ICMP6;
 	}
-	if (!bucket_take(&e->events, e->world.now_ns)) {
-		e->events_suppressed++;
-		return;
-	}
-	event->count = 1 + e->events_suppressed;
-	e->events_suppressed = 0;
-	tell(e, event);
 }
 
-void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v)
+static void count_denied(struct engine *e, uint8_t proto)
 {
-	struct engine_event event = {.kind = EVENT_DENIED, .verdict = *v, .reason = DROP_POLICY};
-
-	if (p->proto == PROTO_TCP)
+	if (proto == PROTO_TCP)
 		e->world.counters->denied_tcp++;
-	else if (p->proto == PROTO_UDP)
+	else if (proto == PROTO_UDP)
 		e->world.counters->denied_udp++;
 	else
 		e->world.counters->denied_icmp++;
 	netif_drop(&e->netif, DROP_POLICY);
-	tell_refusal(e, p, &event);
+}
+
+void account_denied_name(struct engine *e, const struct packet *p, const struct policy_verdict *v,
+    const struct name *name)
+{
+	struct engine_event event = {
+	    .kind = EVENT_DENIED, .verdict = *v, .name = name, .reason = DROP_POLICY};
+
+	count_denied(e, p->proto);
+	set_ends(&event, p);
+	tell_refusal(e, &event);
+}
+
+void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v)
+{
+	account_denied_name(e, p, v, NULL);
+}
+
+void account_flow_denied(struct engine *e, const struct flow_key *key,
+    const struct policy_verdict *v, const struct name *name)
+{
+	struct engine_event event = {
+	    .kind = EVENT_DENIED,
+	    .proto = key->proto == PROTO_TCP ? POLICY_TCP : POLICY_UDP,
+	    .guest = {.addr = key->guest, .port = key->guest_port},
+	    .remote = {.addr = key->remote, .port = key->remote_port},
+	    .verdict = *v,
+	    .name = name,
+	    .reason = DROP_POLICY,
+	};
+
+	count_denied(e, key->proto);
+	tell_refusal(e, &event);
 }
 
 void account_refused(struct engine *e, const struct packet *p, const struct policy_verdict *v,
@@ -132,7 +178,8 @@ void account_refused(struct engine *e, const struct packet *p, const struct poli
 	struct engine_event event = {.kind = EVENT_REFUSED, .verdict = *v, .reason = reason};
 
 	netif_drop(&e->netif, reason);
-	tell_refusal(e, p, &event);
+	set_ends(&event, p);
+	tell_refusal(e, &event);
 }
 
 void account_query(

@@ -13,22 +13,79 @@
 #include "engine/internal.h"
 
 enum {
+	TLS_PORT = 443,
 	DNS_TLS_PORT = 853, /* RFC 7858; the same port by UDP: DNS over QUIC, RFC 9250 */
 };
 
-static struct policy_verdict judge(
-    const struct engine *e, enum policy_proto proto, const struct ip_addr *to, uint16_t port)
+/* What is judged, but for the names. */
+static struct policy_query query_of(
+    enum policy_proto proto, const struct ip_addr *to, uint16_t port)
 {
-	struct policy_query q = {
+	return (struct policy_query){
 	    .direction = POLICY_EGRESS,
 	    .proto = proto,
 	    .has_port = proto == POLICY_TCP || proto == POLICY_UDP,
 	    .port = port,
 	    .addr = *to,
-	    .has_first_flight = proto != POLICY_TCP,
 	};
+}
 
+/* Judges with the names that the address is pinned to now, the last of which is *ret_name (NULL: none). ret_name may be
+ * NULL. */
+static struct policy_verdict judge_pinned(
+    struct engine *e, const struct policy_query *query, const struct name **ret_name)
+{
+	const struct name *pins[PINS_PER_ADDR_MAX];
+	struct policy_query q = *query;
+
+	q.pins = pins;
+	q.pin_count =
+	    pins_find(&e->resolve.pins, &q.addr, e->world.now_ns, pins, PINS_PER_ADDR_MAX);
+	if (ret_name)
+		*ret_name = q.pin_count > 0 ? pins[0] : NULL;
 	return policy_judge(e->cfg.policy, &q);
+}
+
+/* Judges what opens something, before its first flight is known. What has none to look at is judged at once. */
+static struct policy_verdict judge(struct engine *e, enum policy_proto proto,
+    const struct ip_addr *to, uint16_t port, const struct name **ret_name)
+{
+	struct policy_query q = query_of(proto, to, port);
+	bool is_quic = proto == POLICY_UDP && port == QUIC_PORT;
+
+	q.has_first_flight = proto != POLICY_TCP && !(is_quic && e->cfg.quic);
+	q.must_claim = is_quic && !e->cfg.quic;
+	return judge_pinned(e, &q, ret_name);
+}
+
+/*
+ * Judges for good, with what the first flight was; claim NULL: it was never looked at.
+ *
+ * A name that can be read counts against the flow in any case. For it, only if it is the name that the server will see:
+ * not beside an encrypted one (threats.md T6), nor in anything but TLS on TLS's own port (T17). What
+ * contradicts itself is denied (T9).
+ */
+static struct policy_verdict judge_claim(struct engine *e, enum policy_proto proto,
+    const struct ip_addr *to, uint16_t port, const struct flight_claim *claim)
+{
+	struct policy_query q = query_of(proto, to, port);
+	enum hello_result result = claim ? claim->result : HELLO_NOT_TLS;
+	bool is_strange = proto == POLICY_TCP && port == TLS_PORT && claim && !claim->is_tls;
+	struct policy_verdict v;
+
+	q.has_first_flight = true;
+	q.claim = claim && claim->name.len > 0 ? &claim->name : NULL;
+	q.must_claim = result != HELLO_NOT_TLS || is_strange;
+	v = judge_pinned(e, &q, NULL);
+	if (v.action != POLICY_DENY && q.claim && (result == HELLO_ECH || is_strange)) {
+		q.claim = NULL;
+		v = judge_pinned(e, &q, NULL);
+	}
+	if (v.action != POLICY_DENY && result == HELLO_BAD) {
+		v.action = POLICY_DENY;
+		v.why = POLICY_WHY_UNREADABLE;
+	}
+	return v;
 }
 
 /* Where a destination of the guest is on the host: the gateway stands for the host's loopback. */
@@ -47,7 +104,7 @@ static int dial_tcp(struct engine *e, struct tcp_flow *f, const struct policy_ve
 {
 	struct sock_owner owner = {.kind = SOCK_TCP, .ref = pool_ref_of(f)};
 
-	assert(verdict->action == POLICY_ALLOW);
+	assert(verdict->action != POLICY_DENY);
 	return e->world.ops->tcp_connect(e->world.host, to, owner, &f->sock);
 }
 
@@ -156,6 +213,7 @@ static void admit_dns(
 		return;
 	}
 	f->verdict = verdict;
+	f->generation = e->generation;
 	if (resolve_open_stream(e, f)) {
 		account_refused(e, p, &verdict, DROP_DNS_LIMIT);
 		fail_held(e, f, ENOSPC);
@@ -166,6 +224,7 @@ static void admit_dns(
 
 void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash)
 {
+	const struct name *name;
 	struct policy_verdict verdict;
 	struct endpoint to = target_of(e, &p->dst, p->tcp.dst_port);
 	enum drop_reason why = DROP_NONE;
@@ -176,15 +235,15 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 		admit_dns(e, p, key, hash);
 		return;
 	}
-	verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port);
+	verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port, &name);
 	if (p->tcp.dst_port == DNS_TLS_PORT) {
 		/* Names are asked where policy can see them (behaviours.md D18). */
 		account_refused(e, p, &verdict, DROP_NAME_PROTOCOL);
 		tcp_reply_reset(&e->world, p);
 		return;
 	}
-	if (verdict.action != POLICY_ALLOW) {
-		account_denied(e, p, &verdict);
+	if (verdict.action == POLICY_DENY) {
+		account_denied_name(e, p, &verdict, name);
 		tcp_reply_reset(&e->world, p);
 		return;
 	}
@@ -195,10 +254,48 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 		return;
 	}
 	f->verdict = verdict;
+	f->generation = e->generation;
 	f->is_loopback = netif_is_gateway_addr(&e->netif, &p->dst);
+	f->has_pins = pins_hold(&e->resolve.pins, &f->key.remote);
+	err = verdict.action == POLICY_HOLD ? tcp_flow_hold(f) : 0;
+	if (err) {
+		fail_held(e, f, -err);
+		return;
+	}
 	err = dial_tcp(e, f, &verdict, &to);
 	if (err && !redial_loopback(e, f))
 		fail_held(e, f, -err);
+}
+
+bool admit_tcp_flight(void *engine, struct tcp_flow *f)
+{
+	struct engine *e = engine;
+
+	f->verdict = judge_claim(e, POLICY_TCP, &f->key.remote, f->key.remote_port, f->claim);
+	f->generation = e->generation;
+	if (f->verdict.action == POLICY_ALLOW)
+		return true;
+	account_flow_denied(
+	    e, &f->key, &f->verdict, f->claim->name.len > 0 ? &f->claim->name : NULL);
+	return false;
+}
+
+bool admit_tcp_again(struct engine *e, struct tcp_flow *f)
+{
+	bool is_fresh = f->tx_bytes == 0 && !f->has_guest_fin;
+	struct policy_verdict v;
+
+	if (f->key.remote_port == DNS_PORT)
+		return true; /* it ends here; each name is judged */
+
+	/* What has not begun to speak can still be listened to. */
+	if (f->flight || (is_fresh && !f->claim))
+		v = judge(e, POLICY_TCP, &f->key.remote, f->key.remote_port, NULL);
+	else
+		v = judge_claim(e, POLICY_TCP, &f->key.remote, f->key.remote_port, f->claim);
+	if (v.action == POLICY_HOLD && !f->flight)
+		return tcp_flow_hold(f) == 0;
+	return v.action != POLICY_DENY;
 }
 
 /* Ports of other ways to resolve names (behaviours.md D20): DNS over QUIC, mDNS, LLMNR, NetBIOS. */
@@ -212,13 +309,14 @@ static int dial_udp(struct engine *e, struct udp_flow *f, const struct policy_ve
 {
 	struct sock_owner owner = {.kind = SOCK_UDP, .ref = pool_ref_of(f)};
 
-	assert(verdict->action == POLICY_ALLOW);
+	assert(verdict->action != POLICY_DENY);
 	return e->world.ops->udp_open(e->world.host, to, owner, &f->sock);
 }
 
 void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash)
 {
-	struct policy_verdict verdict = judge(e, POLICY_UDP, &p->dst, p->udp.dst_port);
+	const struct name *name;
+	struct policy_verdict verdict = judge(e, POLICY_UDP, &p->dst, p->udp.dst_port, &name);
 	struct endpoint to = target_of(e, &p->dst, p->udp.dst_port);
 	enum drop_reason why;
 	struct udp_flow *f;
@@ -229,8 +327,8 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 		(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
 		return;
 	}
-	if (verdict.action != POLICY_ALLOW) {
-		account_denied(e, p, &verdict);
+	if (verdict.action == POLICY_DENY) {
+		account_denied_name(e, p, &verdict, name);
 		(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
 		return;
 	}
@@ -241,6 +339,12 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 	}
 	f->verdict = verdict;
 	f->generation = e->generation;
+	f->has_pins = pins_hold(&e->resolve.pins, &f->key.remote);
+	if (verdict.action == POLICY_HOLD && udp_flow_hold(&e->udp, f, true)) {
+		netif_drop(&e->netif, DROP_UDP_LIMIT);
+		udp_flow_close(&e->udp, &e->world, f, FLOW_END_EVICTED);
+		return;
+	}
 	err = dial_udp(e, f, &verdict, &to);
 	if (err) {
 		netif_drop(&e->netif, DROP_UDP_SEND);
@@ -248,14 +352,35 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 		udp_flow_fail(&e->udp, &e->world, f, -err);
 		return;
 	}
-	why = udp_flow_send(&e->udp, &e->world, f, p);
+	why = f->flight ? udp_flight_send(&e->udp, &e->world, f, p)
+			: udp_flow_send(&e->udp, &e->world, f, p);
 	if (why != DROP_NONE)
 		netif_drop(&e->netif, why);
 }
 
-bool admit_udp_again(const struct engine *e, const struct packet *p)
+bool admit_udp_flight(void *engine, struct udp_flow *f, const struct packet *p)
 {
-	return judge(e, POLICY_UDP, &p->dst, p->udp.dst_port).action == POLICY_ALLOW;
+	struct engine *e = engine;
+
+	f->verdict = judge_claim(e, POLICY_UDP, &f->key.remote, f->key.remote_port, f->claim);
+	f->generation = e->generation;
+	if (f->verdict.action == POLICY_ALLOW)
+		return true;
+	account_flow_denied(
+	    e, &f->key, &f->verdict, f->claim->name.len > 0 ? &f->claim->name : NULL);
+	(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
+	return false;
+}
+
+bool admit_udp_again(struct engine *e, struct udp_flow *f)
+{
+	struct policy_verdict v = judge(e, POLICY_UDP, &f->key.remote, f->key.remote_port, NULL);
+
+	if (v.action != POLICY_HOLD || udp_flow_is_held(f))
+		return v.action != POLICY_DENY;
+	/* It has passed; another connection that begins in it will be listened to. */
+	v = judge_claim(e, POLICY_UDP, &f->key.remote, f->key.remote_port, f->claim);
+	return v.action == POLICY_ALLOW && (f->flight || udp_flow_hold(&e->udp, f, false) == 0);
 }
 
 /* The echo socket of a family, opened when it is first needed. 0 or -errno. */
@@ -272,13 +397,14 @@ static int open_echo(struct engine *e, uint8_t family, const struct policy_verdi
 
 void admit_echo(struct engine *e, const struct packet *p)
 {
+	const struct name *name;
 	struct policy_verdict verdict =
-	    judge(e, p->family == 4 ? POLICY_ICMP4 : POLICY_ICMP6, &p->dst, 0);
+	    judge(e, p->family == 4 ? POLICY_ICMP4 : POLICY_ICMP6, &p->dst, 0, &name);
 	enum drop_reason why;
 	int err;
 
 	if (verdict.action != POLICY_ALLOW) {
-		account_denied(e, p, &verdict);
+		account_denied_name(e, p, &verdict, name);
 		return;
 	}
 	if (netif_is_gateway_addr(&e->netif, &p->dst)) {
@@ -303,8 +429,11 @@ void admit_echo(struct engine *e, const struct packet *p)
 
 bool admit_is_own(const struct engine *e, const struct ip_addr *addr)
 {
+	struct policy_query q = query_of(POLICY_UDP, addr, DNS_PORT);
+
+	q.has_first_flight = true;
 	return netif_is_gateway_addr(&e->netif, addr) ||
-	       judge(e, POLICY_UDP, addr, DNS_PORT).class == ADDR_HOST;
+	       policy_judge(e->cfg.policy, &q).class == ADDR_HOST;
 }
 
 struct policy_verdict admit_server(

@@ -20,6 +20,7 @@
 #include "stack/netif.h"
 #include "stack/nic.h"
 #include "stack/shape.h"
+#include "wire/quic_initial.h"
 
 enum {
 	ENGINE_RESOLVERS_MAX = 8,
@@ -65,6 +66,9 @@ struct engine_config {
 	struct engine_dns_route dns_routes[ENGINE_DNS_ROUTES_MAX];
 	uint32_t dns_route_count;
 
+	/* Borrowed until engine_free(). NULL: QUIC cannot be read, and no rule by name allows it. */
+	const struct quic_crypto *quic;
+
 	void (*on_event)(void *ctx, const struct engine_event *event); /* may be NULL */
 	void *event_ctx;
 };
@@ -84,8 +88,8 @@ __attribute__((warn_unused_result)) int engine_new(const struct engine_config *c
  * FLOW_END_SHUTDOWN, and frees everything. NULL is allowed. */
 void engine_free(struct engine *e, uint64_t now_ns);
 
-/* From now on this policy judges (borrowed). What was let through before is judged again when the guest uses it: a
- * UDP flow that it does not allow ends; a TCP connection stays, as it leads where it led. */
+/* From now on this policy judges (borrowed). What was let through before is judged again when the guest uses it, with
+ * the name that its first flight had: what is not allowed any more ends. */
 void engine_set_policy(struct engine *e, const struct policy *policy);
 
 /* Other rate limits from now on, with full buckets. 0, -EINVAL for values out of range, or -ENOMEM. */

@@ -36,9 +36,11 @@ struct event_query {
 struct engine_event {
 	enum event_kind kind;
 	enum policy_proto proto;
-	struct endpoint guest;           /* port 0 for ICMP */
-	struct endpoint remote;          /* as the guest dialed it */
-	struct policy_verdict verdict;   /* that let it through, or refused it */
+	struct endpoint guest;         /* port 0 for ICMP */
+	struct endpoint remote;        /* as the guest dialed it */
+	struct policy_verdict verdict; /* that let it through, or refused it */
+	/* That it was for, as far as is known; NULL: none. For the call only. */
+	const struct name *name;
 	enum flow_end end;               /* EVENT_FLOW_END */
 	enum drop_reason reason;         /* EVENT_REFUSED */
 	const struct event_query *query; /* EVENT_QUERY, else NULL; borrowed */

@@ -38,6 +38,18 @@ static enum drop_reason check_addr(const struct engine *e, const struct packet *
 	return DROP_NONE;
 }
 
+/* The policy is another one than that by which the flow was judged last. False: the flow is over. */
+static bool judge_tcp_again(struct engine *e, struct tcp_flow *f)
+{
+	tcp_burst_flush(&e->tcp, &e->world);
+	f->generation = e->generation;
+	if (f->conn.state == TCPS_TIME_WAIT || f->conn.state == TCPS_CLOSED ||
+	    admit_tcp_again(e, f))
+		return true;
+	tcp_flow_abort(&e->tcp, &e->world, f, FLOW_END_POLICY, false);
+	return false;
+}
+
 static enum drop_reason input_tcp(struct engine *e, const struct packet *p)
 {
 	struct flow_key key = flow_key_of(p, p->tcp.src_port, p->tcp.dst_port);
@@ -47,6 +59,10 @@ static enum drop_reason input_tcp(struct engine *e, const struct packet *p)
 
 	if ((kind & TCP_SYN) != 0 && (kind & (TCP_FIN | TCP_RST)) != 0)
 		return DROP_TCP_FLAGS;
+	if (f && f->generation != e->generation && !judge_tcp_again(e, f)) {
+		tcp_reply_reset(&e->world, p);
+		return DROP_NONE;
+	}
 	if (f && !tcp_flow_on_segment(&e->tcp, &e->world, f, p))
 		return DROP_NONE;
 	if (kind == TCP_SYN) {
@@ -58,12 +74,12 @@ static enum drop_reason input_tcp(struct engine *e, const struct packet *p)
 }
 
 /* The policy is another one than that which let the flow through. False: the flow is over. */
-static bool judge_again(struct engine *e, struct udp_flow *f, const struct packet *p)
+static bool judge_udp_again(struct engine *e, struct udp_flow *f)
 {
 	if (f->generation == e->generation)
 		return true;
 	f->generation = e->generation;
-	if (admit_udp_again(e, p))
+	if (admit_udp_again(e, f))
 		return true;
 	udp_flow_close(&e->udp, &e->world, f, FLOW_END_POLICY);
 	return false;
@@ -79,8 +95,9 @@ static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 		return resolve_on_query(e, p);
 	hash = flow_hash(&e->world, &key);
 	f = udp_flow_find_for_guest(&e->udp, &e->world, &key, hash);
-	if (f && judge_again(e, f, p))
-		return udp_flow_send(&e->udp, &e->world, f, p);
+	if (f && judge_udp_again(e, f))
+		return f->flight ? udp_flight_send(&e->udp, &e->world, f, p)
+				 : udp_flow_send(&e->udp, &e->world, f, p);
 	admit_udp(e, p, &key, hash);
 	return DROP_NONE;
 }

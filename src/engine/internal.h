@@ -76,11 +76,18 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 /* The socket of a flow in SYN-HELD has something to tell. */
 void admit_tcp_result(struct engine *e, struct tcp_flow *f, uint32_t events);
 
+/* Whether a connection that another policy let through would be let through now. */
+bool admit_tcp_again(struct engine *e, struct tcp_flow *f);
+
+/* tcp_table.on_flight, udp_table.on_flight */
+bool admit_tcp_flight(void *engine, struct tcp_flow *f);
+bool admit_udp_flight(void *engine, struct udp_flow *f, const struct packet *p);
+
 /* A datagram that belongs to no flow. */
 void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *key, uint32_t hash);
 
-/* Whether a datagram of a flow that was let through by another policy would be let through now. */
-bool admit_udp_again(const struct engine *e, const struct packet *p);
+/* Whether a flow that another policy let through would be let through now. */
+bool admit_udp_again(struct engine *e, struct udp_flow *f);
 
 /* An echo request. */
 void admit_echo(struct engine *e, const struct packet *p);
@@ -154,13 +161,18 @@ void account_fini(struct engine *e);
 void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end);
 void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end);
 
-/* A packet that opens something was denied by policy, or refused by a limit. */
+/* A packet that opens something was denied by policy, or refused by a limit. name: that it was for, or NULL. */
 void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v);
+void account_denied_name(struct engine *e, const struct packet *p, const struct policy_verdict *v,
+    const struct name *name);
 void account_refused(struct engine *e, const struct packet *p, const struct policy_verdict *v,
     enum drop_reason reason);
 
 /* A question has been answered. */
 void account_query(
     struct engine *e, const struct resolve_client *client, const struct event_query *query);
+/* A flow was denied by what it named. */
+void account_flow_denied(struct engine *e, const struct flow_key *key,
+    const struct policy_verdict *v, const struct name *name);
 
 #endif

@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/wr.h"
 
@@ -135,6 +136,8 @@ static void release(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 	list_remove(&f->life);
 	leave_index(t, f);
 	chain_clear(&f->spill);
+	free(f->flight);
+	free(f->claim);
 	tcp_fini(&f->conn);
 	pool_put(&t->pool, f);
 }

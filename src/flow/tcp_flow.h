@@ -7,8 +7,12 @@
  * is peeked from the socket into frames and taken off the socket when the guest has
  * acknowledged it. Each direction ends by itself.
  *
+ * Where rules by name decide, what the guest says first is held in the spill until it is known what it names; the remote
+ * side is heard meanwhile.
+ *
  *	tcp_flow.c   life: table, opening, timers, end
  *	tcp_relay.c  data, acknowledgments, FIN and RST, both ways
+ *	tcp_hold.c   the first flight, while it is held
  */
 #ifndef SLUICE_FLOW_TCP_FLOW_H
 #define SLUICE_FLOW_TCP_FLOW_H
@@ -18,6 +22,7 @@
 
 #include "base/chain.h"
 #include "base/list.h"
+#include "flow/first_flight.h"
 #include "flow/flow.h"
 #include "flow/flow_end.h"
 #include "stack/tcp.h"
@@ -55,7 +60,12 @@ struct tcp_flow {
 	uint64_t ack_due_ns;      /* while on delayed */
 	uint64_t wnd_since_ns;
 
+	struct first_flight
+	    *flight; /* what the guest says is held until this is known; NULL: it is not held */
+	struct flight_claim *claim;    /* what the first flight was; NULL: it was never looked at */
 	struct policy_verdict verdict; /* that admitted it */
+	uint32_t generation;           /* of the policy by which it was judged last */
+	bool has_pins;                 /* names/pins.h: the flow holds those of its address */
 	uint64_t start_ns;
 	uint64_t tx_bytes; /* guest to remote */
 	uint64_t rx_bytes;
@@ -96,6 +106,8 @@ struct tcp_table {
 	struct list_node time_wait; /* oldest first */
 	/* The flow ends now; called once for each, for accounting. */
 	void (*on_end)(void *ctx, const struct tcp_flow *f, enum flow_end end);
+	/* What a held flow's first flight is has been found, in f->claim. True: it may pass; false: the flow ends. */
+	bool (*on_flight)(void *ctx, struct tcp_flow *f);
 	void *ctx;
 };
 
@@ -112,6 +124,13 @@ struct tcp_flow *tcp_flow_find(
  * NO_MEMORY. The oldest embryo is given up where there are too many. */
 struct tcp_flow *tcp_flow_open(struct tcp_table *t, struct flow_world *w, const struct packet *syn,
     const struct flow_key *key, uint32_t hash, enum drop_reason *ret_why);
+
+/* What the guest will say is held until t->on_flight() lets it pass; before anything has been sent to the remote
+ * side. 0 or -ENOMEM. */
+__attribute__((warn_unused_result)) int tcp_flow_hold(struct tcp_flow *f);
+
+/* Lets a held flow pass: what has come goes to the socket at once. False if the flow was freed. */
+bool tcp_flow_let_pass(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
 
 /* Ends a flow in SYN-HELD without a word to the guest. */
 void tcp_flow_drop_held(
@@ -215,7 +234,10 @@ int tcp_flow_send_bare(struct flow_world *w, struct tcp_flow *f, uint32_t seq, u
 /* Bytes that the guest may send now beyond what was received. */
 uint32_t tcp_flow_room(const struct tcp_flow *f);
 
-/* Writes what waits in the spill, then the FIN. False if the flow was freed. */
+/* Looks at what a held flow has. False if the flow was freed. */
+bool tcp_flow_look(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
+
+/* Writes what waits in the spill, unless it is held, then the FIN. False if the flow was freed. */
 bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
 
 #endif

@@ -196,7 +196,7 @@ static void take_data(struct tcp_table *t, struct flow_world *w, struct tcp_flow
 		tcp_burst_flush(t, w); /* which may fill the spill */
 	if (f->is_remote_dead)
 		tcp_received(&f->conn, in->data_len, w->now_ns); /* nobody takes it; RST follows */
-	else if (f->spill.len > 0)
+	else if (f->spill.len > 0 || f->flight)
 		spill(w, f, p->frame, off, in->data_len);
 	else
 		tcp_burst_add(t, w, f, p->frame, off, in->data_len);
@@ -237,6 +237,8 @@ bool tcp_flow_take(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f
 		tcp_received_fin(&f->conn, w->now_ns);
 		f->has_guest_fin = true;
 	}
+	if (f->flight && !tcp_flow_look(t, w, f))
+		return false;
 	if (f->has_guest_fin || has_filled_hole) {
 		tcp_burst_flush(t, w);
 		return tcp_flow_drain(t, w, f);
@@ -253,7 +255,7 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 {
 	if (f->is_remote_dead)
 		chain_clear(&f->spill);
-	while (f->spill.len > 0) {
+	while (f->spill.len > 0 && !f->flight) {
 		struct iovec iov[SPILL_IOV];
 		size_t count = chain_peek(&f->spill, iov, SPILL_IOV);
 		ssize_t n = w->ops->tcp_send(w->host, f->sock, iov, count);
@@ -268,7 +270,8 @@ bool tcp_flow_drain(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
 		chain_consume(&f->spill, (size_t)n);
 		f->conn.active_ns = w->now_ns;
 	}
-	if (f->spill.len == 0 && f->has_guest_fin && !f->is_shut && !f->is_remote_dead) {
+	if (f->spill.len == 0 && f->has_guest_fin && !f->flight && !f->is_shut &&
+	    !f->is_remote_dead) {
 		int err = w->ops->tcp_shutdown(w->host, f->sock);
 
 		f->is_shut = true;

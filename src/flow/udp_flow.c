@@ -47,6 +47,13 @@ void udp_table_fini(struct udp_table *t)
 	t->scratch = NULL;
 }
 
+uint8_t *udp_table_scratch(struct udp_table *t)
+{
+	if (!t->scratch)
+		t->scratch = malloc(UDP_HDR_SIZE + NIC_BODY_MAX);
+	return t->scratch;
+}
+
 struct udp_flow *udp_flow_find(const struct udp_table *t, const struct flow_key *key, uint32_t hash)
 {
 	uint32_t pos = htab_start(&t->index, hash);
@@ -79,7 +86,7 @@ static struct udp_flow *oldest(struct udp_table *t)
 	return n ? container_of(n, struct udp_flow, age) : NULL;
 }
 
-static void refresh(struct udp_table *t, struct flow_world *w, struct udp_flow *f)
+void udp_flow_touch(struct udp_table *t, struct flow_world *w, struct udp_flow *f)
 {
 	f->heard_ns = w->now_ns;
 	list_move_tail(&t->age, &f->age);
@@ -105,7 +112,7 @@ struct udp_flow *udp_flow_open(
 	f->start_ns = w->now_ns;
 	list_init(&f->dirty);
 	list_init(&f->age);
-	refresh(t, w, f);
+	udp_flow_touch(t, w, f);
 	if (!timer_is_set(&t->timer))
 		wheel_set(w->wheel, &t->timer, w->now_ns + t->idle_ns);
 	w->counters->udp_flows++;
@@ -120,6 +127,7 @@ static void end(struct udp_table *t, struct flow_world *w, struct udp_flow *f, e
 		w->ops->close(w->host, f->sock, false);
 	f->sock = SOCK_NONE;
 	t->on_end(t->ctx, f, why);
+	udp_flow_forget_flight(t, f);
 	list_remove(&f->dirty);
 	w->counters->udp_active--;
 }
@@ -247,7 +255,7 @@ enum drop_reason udp_flow_send(
 
 	if (f->down_error != 0)
 		return refuse(t, w, p, f->down_error);
-	refresh(t, w, f);
+	udp_flow_touch(t, w, f);
 	/* An error of an earlier datagram is reported in place of sending this one: told, then again. Of
 	 * several datagrams some may have gone out. */
 	for (int tries = 0; tries < 2; tries++) {
@@ -316,9 +324,7 @@ static void send_copied(struct udp_table *t, struct flow_world *w, const struct 
 	uint8_t *body;
 	uint32_t at = 0;
 
-	if (!t->scratch)
-		t->scratch = malloc(UDP_HDR_SIZE + NIC_BODY_MAX);
-	if (!t->scratch) {
+	if (!udp_table_scratch(t)) {
 		w->netif->nic->ops->cancel(w->netif->nic, slot);
 		netif_drop(w->netif, DROP_NO_MEMORY);
 		return;
@@ -393,7 +399,7 @@ static enum served serve(struct udp_table *t, struct flow_world *w, struct udp_f
 			continue;
 		}
 		f->error_count = 0;
-		refresh(t, w, f);
+		udp_flow_touch(t, w, f);
 		deliver(t, w, f, &slot, (uint32_t)n, gso_size);
 		*ret_bytes += (uint32_t)n + head_len;
 	}

@@ -11,6 +11,8 @@
  * A flow lives while datagrams pass either way, and for an idle time after. At the limit the flow that has
  * been idle for longest gives way (behaviours.md E7). What the network reports about a datagram
  * reaches the guest as the ICMP error that it is (E5, E6, E9).
+ *
+ * Where rules by name decide, and it may be QUIC, the flow has a first flight: udp_flight.c.
  */
 #ifndef SLUICE_FLOW_UDP_FLOW_H
 #define SLUICE_FLOW_UDP_FLOW_H
@@ -19,9 +21,13 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "flow/first_flight.h"
 #include "flow/flow.h"
 #include "flow/flow_end.h"
 #include "stack/icmp_out.h"
+#include "wire/quic_initial.h"
+
+struct udp_flight;
 
 struct udp_flow {
 	struct pool_head head;
@@ -35,6 +41,9 @@ struct udp_flow {
 	struct list_node age;   /* udp_table.age */
 	uint64_t heard_ns;      /* last datagram, either way */
 
+	struct udp_flight *flight;     /* rules by name decide by what it is; NULL: they do not */
+	struct flight_claim *claim;    /* what it was the last time; NULL: not known */
+	bool has_pins;                 /* names/pins.h: the flow holds those of its address */
 	struct policy_verdict verdict; /* that admitted it */
 	uint32_t generation;           /* of the policy by which it was judged last */
 	uint64_t start_ns;
@@ -51,7 +60,12 @@ struct udp_table {
 	struct timer timer;     /* TIMER_UDP_IDLE: the first of age may have expired */
 	uint8_t *scratch;      /* one datagram that must be cut to fit the link; made when needed */
 	struct icmp_out *icmp; /* borrowed */
+	const struct quic_crypto *quic; /* borrowed; NULL: QUIC cannot be read */
+	uint32_t held;                  /* flows whose datagrams are held */
 	void (*on_end)(void *ctx, const struct udp_flow *f, enum flow_end end);
+	/* What a flow's first flight is has been found, in f->claim, with this packet. True: it may pass; false: the
+	 * flow ends. */
+	bool (*on_flight)(void *ctx, struct udp_flow *f, const struct packet *p);
 	void *ctx;
 };
 
@@ -83,6 +97,19 @@ void udp_flow_fail(struct udp_table *t, struct flow_world *w, struct udp_flow *f
 enum drop_reason udp_flow_send(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p);
 
+/*
+ * The flow gets a first flight, which is held until t->on_flight() lets it pass, or (is_held false) has passed, and
+ * only another one that begins later will be held. Needs t->quic. 0, -ENOSPC (too many are held) or -ENOMEM.
+ */
+__attribute__((warn_unused_result)) int udp_flow_hold(
+    struct udp_table *t, struct udp_flow *f, bool is_held);
+
+bool udp_flow_is_held(const struct udp_flow *f);
+
+/* As udp_flow_send(), for a flow with a first flight. May free the flow. */
+enum drop_reason udp_flight_send(
+    struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p);
+
 /* The socket is ready (SOCK_...). */
 void udp_flow_on_sock(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, uint32_t events);
@@ -95,5 +122,15 @@ bool udp_table_on_timer(struct udp_table *t, struct flow_world *w);
 bool udp_table_serve(struct udp_table *t, struct flow_world *w, uint32_t max_bytes);
 
 void udp_table_close_all(struct udp_table *t, struct flow_world *w);
+
+/* ---- between udp_flow.c and udp_flight.c ---- */
+
+/* Room for the largest datagram, or NULL. */
+uint8_t *udp_table_scratch(struct udp_table *t);
+
+/* The flow is in use. */
+void udp_flow_touch(struct udp_table *t, struct flow_world *w, struct udp_flow *f);
+
+void udp_flow_forget_flight(struct udp_table *t, struct udp_flow *f);
 
 #endif

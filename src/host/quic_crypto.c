@@ -64,6 +64,7 @@ static int aes128_gcm_open(
 	uint8_t tag[TAG_SIZE];
 	uint8_t none;
 	int len;
+	int out_len;
 	bool is_done;
 
 	if (sealed->len < TAG_SIZE || sealed->len > INT_MAX || sealed->aad_len > INT_MAX)
@@ -71,10 +72,10 @@ static int aes128_gcm_open(
 	len = (int)(sealed->len - TAG_SIZE);
 	memcpy(tag, sealed->bytes + len, TAG_SIZE);
 	is_done = EVP_DecryptInit_ex2(c, gcm, key, sealed->nonce, NULL) == 1 &&
-		  EVP_DecryptUpdate(c, NULL, &(int){0}, sealed->aad, (int)sealed->aad_len) == 1 &&
-		  EVP_DecryptUpdate(c, ret_out, &(int){0}, sealed->bytes, len) == 1 &&
+		  EVP_DecryptUpdate(c, NULL, &out_len, sealed->aad, (int)sealed->aad_len) == 1 &&
+		  EVP_DecryptUpdate(c, ret_out, &out_len, sealed->bytes, len) == 1 &&
 		  EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_TAG, sizeof(tag), tag) == 1 &&
-		  EVP_DecryptFinal_ex(c, &none, &(int){0}) == 1;
+		  EVP_DecryptFinal_ex(c, &none, &out_len) == 1;
 	return is_done ? 0 : -EBADMSG;
 }
 

@@ -348,6 +348,7 @@ const char *policy_why_name(enum policy_why why)
 	    [POLICY_WHY_NO_NAME] = "no_name",
 	    [POLICY_WHY_METADATA] = "metadata",
 	    [POLICY_WHY_REBIND] = "rebind",
+	    [POLICY_WHY_UNREADABLE] = "unreadable",
 	};
 
 	return (unsigned int)why < POLICY_WHY_COUNT ? names[why] : "unknown";

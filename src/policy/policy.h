@@ -154,6 +154,7 @@ enum policy_why {
 	POLICY_WHY_NO_NAME,    /* a rule allows the name that led here; the first flight has none */
 	POLICY_WHY_METADATA, /* a name of a metadata service, without a rule about these */
 	POLICY_WHY_REBIND,   /* an answer leads to an address that is not public, without a rule */
+	POLICY_WHY_UNREADABLE, /* the first flight contradicts itself: set by who read it */
 	POLICY_WHY_COUNT
 };
 

@@ -191,15 +191,41 @@ static size_t pattern_at(uint32_t seed, uint64_t off, size_t len, size_t *ret_le
 	return (size_t)((off + seed * 7919ULL) % PATTERN_PERIOD);
 }
 
+/* What a stream begins with instead of the pattern. */
+static struct {
+	uint32_t seed;
+	const uint8_t *bytes;
+	size_t len;
+} beginning;
+
+void sim_pattern_begin(uint32_t seed, const uint8_t *bytes, size_t len)
+{
+	beginning.seed = seed;
+	beginning.bytes = bytes;
+	beginning.len = len;
+}
+
+/* Bytes of the stream from off on that lie in one piece; *ret_len of the len that are asked for. */
+static const uint8_t *piece_at(uint32_t seed, uint64_t off, size_t len, size_t *ret_len)
+{
+	size_t at = pattern_at(seed, off, len, ret_len);
+
+	if (beginning.len == 0 || seed != beginning.seed || off >= beginning.len)
+		return pattern() + at;
+	if (*ret_len > beginning.len - off)
+		*ret_len = (size_t)(beginning.len - off);
+	return beginning.bytes + off;
+}
+
 void sim_pattern_fill(uint32_t seed, uint64_t off, void *to, size_t len)
 {
 	uint8_t *out = to;
 
 	while (len > 0) {
 		size_t step;
-		size_t at = pattern_at(seed, off, len, &step);
+		const uint8_t *piece = piece_at(seed, off, len, &step);
 
-		memcpy(out, pattern() + at, step);
+		memcpy(out, piece, step);
 		out += step;
 		off += step;
 		len -= step;
@@ -212,9 +238,9 @@ bool sim_pattern_check(uint32_t seed, uint64_t off, const void *bytes, size_t le
 
 	while (len > 0) {
 		size_t step;
-		size_t at = pattern_at(seed, off, len, &step);
+		const uint8_t *piece = piece_at(seed, off, len, &step);
 
-		if (memcmp(in, pattern() + at, step) != 0)
+		if (memcmp(in, piece, step) != 0)
 			return false;
 		in += step;
 		off += step;

@@ -72,6 +72,10 @@ __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *s, const char *f
 void sim_pattern_fill(uint32_t seed, uint64_t off, void *to, size_t len);
 bool sim_pattern_check(uint32_t seed, uint64_t off, const void *bytes, size_t len);
 
+/* From now on the stream seed begins with these bytes (borrowed), and the pattern follows at its place; len 0: no stream
+ * does. Of the process, for tests whose guest says something that has a meaning. */
+void sim_pattern_begin(uint32_t seed, const uint8_t *bytes, size_t len);
+
 /* Zeroed memory for the simulation itself, to be freed with free(). Never NULL: tests that let
  * allocations fail (tests/fault) leave these out, by sim_is_allocating. */
 void *sim_alloc(size_t len);

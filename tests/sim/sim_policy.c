@@ -11,6 +11,8 @@ struct policy_verdict policy_judge(const struct policy *p, const struct policy_q
 {
 	bool is_denied = p->denies_all || (q->has_port && p->denied_port == q->port);
 
+	if (p->judge)
+		return p->judge(p->ctx, q);
 	return (struct policy_verdict){
 	    .action = is_denied ? POLICY_DENY : POLICY_ALLOW,
 	    .rule = is_denied ? 0 : POLICY_RULE_DEFAULT,

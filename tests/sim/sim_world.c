@@ -196,6 +196,7 @@ static void on_event(void *ctx, const struct engine_event *e)
 	case EVENT_DENIED:
 		w->denials += e->count;
 		w->last_refusal = *e;
+		w->last_name = e->name ? *e->name : (struct name){0};
 		break;
 	case EVENT_REFUSED:
 		w->refusals += e->count;
@@ -250,6 +251,7 @@ static void init_engine(struct sim_world *w)
 		e.netif.guest_mac = (struct mac_addr){{0x02, 0, 0, 0, 0, 1}};
 	}
 	e.policy = &w->policy;
+	e.quic = w->cfg.quic;
 	if (c->tcp_limit > 0)
 		e.tcp_limit = c->tcp_limit;
 	if (c->tcp_backlog > 0)

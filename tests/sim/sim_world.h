@@ -32,6 +32,9 @@ struct policy {
 	bool denies_all;
 	uint16_t denied_port;    /* 0: none */
 	struct name denied_name; /* with all below it; empty: none */
+	/* Judges instead; NULL: the others do. */
+	struct policy_verdict (*judge)(const void *ctx, const struct policy_query *q);
+	const void *ctx;
 };
 
 struct sim_config {
@@ -60,6 +63,7 @@ struct sim_config {
 	bool has_no_v6;
 	uint32_t resolver_count;
 	bool learns_mac; /* the engine does not know the guest's MAC address */
+	const struct quic_crypto *quic;
 };
 
 /* An ordinary world: MTU 1500, a frame device with all offloads. */
@@ -110,6 +114,7 @@ struct sim_world {
 	uint64_t limit_events; /* ... by so many events */
 	struct engine_event last_end;
 	struct engine_event last_refusal;
+	struct name last_name; /* of that; of length 0: none */
 	void (*on_flow_end)(void *ctx, const struct engine_event *e);
 	void *ctx;
 };
