@@ -11,6 +11,7 @@ import subprocess
 import threading
 
 import networld
+import quicinitial
 from networld import *  # pylint: disable=wildcard-import,unused-wildcard-import
 
 A, NXDOMAIN = 1, 3
@@ -256,6 +257,40 @@ class Names(Case):
         found = self.run_guest(guest, SERVER_V4, OTHER_V4, rules=["allow@a.example:udp:5000"])
         thread.join()
         self.assertEqual(found, [[SERVER_V4], "y", "EHOSTUNREACH"])
+
+    def test_t19_quic_is_held_until_its_name_is_known(self):
+        """By the confined engine, which has libcrypto for it. What is refused is answered with ICMP."""
+        def guest(address, flights):
+            found = [lookup("a.example")]
+            for flight in flights:
+                with udp(address, 443) as s:
+                    try:
+                        for datagram in flight:
+                            s.send(bytes.fromhex(datagram))
+                        found.append(s.recv(10).decode())
+                    except OSError as e:
+                        found.append(errno.errorcode[e.errno])
+            return found
+
+        def answer():
+            while len(heard) < 2:
+                datagram, client = s.recvfrom(2000)
+                heard.append(len(datagram))
+            s.sendto(b"initial", client)
+
+        flights = []
+        for cid, name in ((b"12345678", "a.example"), (b"abcdefgh", "b.example")):
+            hello = quicinitial.client_hello(name)
+            flights.append([quicinitial.initial(cid, 1, 100, hello[100:]).hex(),
+                            quicinitial.initial(cid, 0, 0, hello[:100]).hex()])
+        heard, s = [], self.world.udp(SERVER_V4, 443)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        found = self.run_guest(guest, SERVER_V4, flights, rules=["allow@a.example:udp:443"])
+        thread.join()
+        self.assertEqual(found, [[SERVER_V4], "initial", "EHOSTUNREACH"])
+        self.assertEqual(heard, [1200, 1200])
+        self.assertEqual(self.denied(), [("b.example", "other_name", 443)])
 
     def test_t7_a_hello_in_pieces_of_one_byte_is_read(self):
         def guest(address):
