@@ -49,6 +49,7 @@ struct diffing {
 	uint16_t *ports; /* first of each range, ascending */
 	uint32_t port_count;
 	uint32_t name_count;
+	struct ip_addr other; /* that few rules are about */
 	bool is_crossing; /* names at each range of addresses are judged too */
 	bool is_whole;
 
@@ -500,10 +501,9 @@ static int diff_name(struct diffing *d, struct policy_change_target *target)
 {
 	struct noted name;
 	struct noted unused;
-	struct ip_addr other = policy_other_addr(d->after);
 
 	target->is_pinned = true;
-	if (diff_asking(d, target) < 0 || diff_name_at(d, target, &other, NULL, &name) < 0)
+	if (diff_asking(d, target) < 0 || diff_name_at(d, target, &d->other, NULL, &name) < 0)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < d->piece_count && d->is_crossing; i++) {
 		target->first = d->pieces[i].first;
@@ -616,6 +616,7 @@ int policy_diff(const struct policy *before, const struct policy *after,
 		return -ENOMEM;
 	d->before = before;
 	d->after = after;
+	d->other = policy_other_addr(after);
 	ret = diff_all(d);
 	for (uint32_t i = 0; i < d->change_count && ret == 0; i++)
 		tell(ctx, &d->changes[i]);
