@@ -367,8 +367,12 @@ static uint64_t first_wait(const struct forward *f, uint32_t server)
 	uint64_t wait = server == FORWARD_SERVER_NONE ? 0 : 4 * f->servers[server].srtt_ns;
 
 	if (wait == 0)
-		return wait_unknown_ns;
-	return wait < wait_min_ns ? wait_min_ns : wait > wait_max_ns ? wait_max_ns : wait;
+		wait = wait_unknown_ns;
+	else if (wait < wait_min_ns)
+		wait = wait_min_ns;
+	else if (wait > wait_max_ns)
+		wait = wait_max_ns;
+	return wait < f->timeout_ns / 2 ? wait : f->timeout_ns / 2;
 }
 
 static bool is_waiting(const struct forward_job *job)

@@ -201,6 +201,59 @@ class Rules(Case):
             self.world.udp(SERVER_V4).sendto(b"end", (SERVER_V4, port))
             thread.join()
 
+    def test_d2_d3_a_server_that_the_guest_addresses_is_the_one_asked_if_policy_allows(self):
+        """By UDP and by TCP, from the address that was asked; a denied one says that there is no such name."""
+        question = b"\x07\x07\1\0\0\1\0\0\0\0\0\0\4name\4test\0\0\1\0\1"
+
+        def guest(address):
+            s = socket.socket(family_of(address), socket.SOCK_DGRAM)
+            s.connect((address, 53))
+            s.send(question)
+            by_udp = s.recv(4096)
+            s = socket.create_connection((address, 53))
+            s.sendall(len(question).to_bytes(2, "big") + question)
+            by_tcp = s.recv(4096)[2:]
+            return [(m[:2] == question[:2], m[3] & 15, len(m)) for m in (by_udp, by_tcp)]
+
+        def answer(query):
+            end = query.index(b"\0", 12) + 5
+            return (query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + query[12:end] +
+                    b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(SERVER_V4))
+
+        for address in (OTHER_V4, OTHER_V6):
+            udp, tcp = self.world.udp(address, 53), self.world.listen(address, 53)
+            first = self.world.udp(SERVER_V4)
+            asked = []
+
+            def serve_udp():
+                query, client = udp.recvfrom(4096)
+                asked.append("udp")
+                udp.sendto(answer(query), client)
+
+            def serve_tcp():
+                connection, _ = tcp.accept()
+                with connection:
+                    query = connection.recv(4096)[2:]
+                    asked.append("tcp")
+                    connection.sendall(len(answer(query)).to_bytes(2, "big") + answer(query))
+
+            threads = [threading.Thread(target=t) for t in (serve_udp, serve_tcp)]
+            for t in threads:
+                t.start()
+            options = ["--dns-nameserver", f"{SERVER_V4}:{first.getsockname()[1]}", "--net-rule"]
+            rule = f"allow@[{address}]" if ":" in address else f"allow@{address}"
+            self.assertEqual(self.guest(guest, address, options=[*options, f"{rule}:tcp+udp:53,allow@dns"]),
+                             [[True, 0, 43]] * 2)
+            for t in threads:
+                t.join()
+            self.assertEqual(asked, ["udp", "tcp"])
+            self.assertEqual(self.guest(guest, address, options=[*options, "allow@dns"]), [[True, 3, 27]] * 2)
+            for s in (udp, tcp, first):
+                s.setblocking(False)
+            self.assertRaises(BlockingIOError, udp.recv, 10)
+            self.assertRaises(BlockingIOError, tcp.accept)
+            self.assertRaises(BlockingIOError, first.recv, 10)
+
 
 def probe(frames):
     """Sends frames, and returns what comes back: source port of the frame -> words. A last question to the
