@@ -205,7 +205,8 @@ class Rules(Case):
         """By UDP and by TCP, from the address that was asked; a denied one says that there is no such name."""
         question = b"\x07\x07\1\0\0\1\0\0\0\0\0\0\4name\4test\0\0\1\0\1"
 
-        def guest(address):
+        def guest(address, question):
+            question = bytes.fromhex(question)
             s = socket.socket(family_of(address), socket.SOCK_DGRAM)
             s.connect((address, 53))
             s.send(question)
@@ -237,17 +238,17 @@ class Rules(Case):
                     asked.append("tcp")
                     connection.sendall(len(answer(query)).to_bytes(2, "big") + answer(query))
 
-            threads = [threading.Thread(target=t) for t in (serve_udp, serve_tcp)]
+            threads = [threading.Thread(target=t, daemon=True) for t in (serve_udp, serve_tcp)]
             for t in threads:
                 t.start()
             options = ["--dns-nameserver", f"{SERVER_V4}:{first.getsockname()[1]}", "--net-rule"]
             rule = f"allow@[{address}]" if ":" in address else f"allow@{address}"
-            self.assertEqual(self.guest(guest, address, options=[*options, f"{rule}:tcp+udp:53,allow@dns"]),
+            self.assertEqual(self.guest(guest, address, question.hex(), options=[*options, f"{rule}:tcp+udp:53,allow@dns"]),
                              [[True, 0, 43]] * 2)
             for t in threads:
                 t.join()
             self.assertEqual(asked, ["udp", "tcp"])
-            self.assertEqual(self.guest(guest, address, options=[*options, "allow@dns"]), [[True, 3, 27]] * 2)
+            self.assertEqual(self.guest(guest, address, question.hex(), options=[*options, "allow@dns"]), [[True, 3, 27]] * 2)
             for s in (udp, tcp, first):
                 s.setblocking(False)
             self.assertRaises(BlockingIOError, udp.recv, 10)
