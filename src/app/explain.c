@@ -3,8 +3,8 @@
  * sluice explain FILE PROTO HOST[:PORT]: the verdict on one connection, by the judge that judges the guest's, and
  * what each rule has to do with it. The group `host` is this machine.
  *
- * For a name, the query is judged and then the connection, as if the name had led to a public address that no rule
- * knows, or to that of --address.
+ * For a name, the query is judged and then the connection, as if the name had led to policy_other_addr(), or to the
+ * address of --address.
  */
 #include "app/explain.h"
 
@@ -18,19 +18,15 @@
 #include "app/options.h"
 #include "app/rules.h"
 #include "base/name.h"
-#include "policy/rule.h"
 
 enum {
 	KEY_INGRESS = OPTION_KEY_OWN,
 	KEY_ADDRESS,
 	KEY_POLICY_FLOOR,
 
-	RULES_SHOWN = 24, /* of those that do not decide */
+	REASON_TEXT_MAX = 2 * POLICY_RULE_TEXT_MAX,
 	WORDS = 3,
 };
-
-/* Public, and nobody's who has a name: what a name leads to if nothing else is said. */
-#define STAND_IN "11.255.255.1"
 
 struct explain {
 	const char *words[WORDS]; /* FILE, PROTO, HOST[:PORT] */
@@ -42,13 +38,13 @@ struct explain {
 	struct policy_query query;
 	struct name name; /* len 0: HOST is an address */
 	bool has_name;
-	bool is_address_known;
 
 	struct document document;
 	struct document floor;
 	struct policy_builder *builder;
 	struct policy *policy;
 	struct policy_verdict verdict;
+	uint32_t told; /* rules */
 };
 
 /* ---- what is asked ---- */
@@ -85,8 +81,7 @@ static void set_host(struct explain *x, const char *host)
 	size_t at;
 	enum name_fault fault;
 
-	x->is_address_known = ip_addr_parse(host, &x->query.addr) == 0;
-	if (x->is_address_known)
+	if (ip_addr_parse(host, &x->query.addr) == 0)
 		return;
 	fault = name_read(host, strlen(host), &x->name, &at);
 	if (fault != NAME_OK)
@@ -95,8 +90,7 @@ static void set_host(struct explain *x, const char *host)
 	if (x->is_ingress)
 		options_refuse("with --ingress, HOST is the address of the peer, not a name");
 	x->has_name = true;
-	x->is_address_known = x->address != NULL;
-	if (ip_addr_parse(x->address ? x->address : STAND_IN, &x->query.addr) < 0)
+	if (x->address != NULL && ip_addr_parse(x->address, &x->query.addr) < 0)
 		options_refuse("--address %s is not an address", x->address);
 }
 
@@ -167,12 +161,22 @@ static const char *action_text(const struct policy_verdict *v)
 	return "denied";
 }
 
-/* "rule 3 (agent.yaml:7:7) allow@public", or what decided in the place of a rule. */
+/* " (agent.yaml:7:7)", or nothing for a rule of a profile. */
+static void print_place(const struct explain *x, uint32_t rule)
+{
+	uint32_t number;
+	bool is_own = policy_rule_layer(x->policy, rule, &number) == 0;
+	const struct config *c = is_own ? &x->document.config : &x->floor.config;
+
+	if (number < c->origin_count)
+		(void)printf(" (%s:%u:%u)", c->files[c->origins[number].file],
+		    c->origins[number].place.line, c->origins[number].place.column);
+}
+
+/* "rule 3, allow@public (agent.yaml:7:7)", or what decided in the place of a rule. */
 static void print_rule(const struct explain *x, uint32_t rule)
 {
-	const struct config *c;
 	char text[POLICY_RULE_TEXT_MAX];
-	uint32_t layer;
 	uint32_t number;
 
 	if (rule == POLICY_RULE_DEFAULT) {
@@ -183,15 +187,11 @@ static void print_rule(const struct explain *x, uint32_t rule)
 		(void)printf("what no rule can allow");
 		return;
 	}
-	layer = policy_rule_layer(x->policy, rule, &number);
-	c = layer == 0 ? &x->document.config : &x->floor.config;
-	policy_rule_text(x->policy, rule, text, sizeof(text));
-	(void)printf("%srule %u ", layer == 0 ? "" : "the floor's ", number + 1);
-	if (number < c->origin_count)
-		(void)printf("(%s:%u:%u) %s", c->files[c->origins[number].file],
-		    c->origins[number].place.line, c->origins[number].place.column, text);
-	else
-		(void)printf("(of a profile) %s", text);
+	if (policy_rule_layer(x->policy, rule, &number) > 0)
+		(void)printf("the floor's ");
+	(void)printf("rule %u, ", number + 1);
+	(void)printf("%s", policy_rule_text(x->policy, rule, text, sizeof(text)));
+	print_place(x, rule);
 }
 
 static void print_verdict(const struct explain *x, const char *what, const struct policy_verdict *v)
@@ -212,92 +212,18 @@ static void print_verdict(const struct explain *x, const char *what, const struc
 
 /* ---- the other rules ---- */
 
-static const char *why_not_target(const struct explain *x, const struct policy_rule *r)
+static void on_reason(void *ctx, const struct policy_reason *reason)
 {
-	switch (r->target) {
-	case POLICY_TARGET_ANY:
-		return NULL;
-	case POLICY_TARGET_PREFIX:
-		if (ip_addr_in_prefix(&x->query.addr, &r->prefix, r->prefix_len))
-			return NULL;
-		return x->is_address_known ? "another address"
-					   : "about addresses, and none is given";
-	case POLICY_TARGET_GROUP:
-		return r->group == x->verdict.class ? NULL : "another kind of address";
-	case POLICY_TARGET_NAME:
-		if (x->has_name && name_eq(&x->name, &r->name))
-			return NULL;
-		break;
-	case POLICY_TARGET_SUFFIX:
-		if (x->has_name && name_is_under(&x->name, &r->name))
-			return NULL;
-		break;
-	}
-	return x->has_name ? "another name" : "a name, of which nothing is known here";
-}
+	struct explain *x = ctx;
+	char text[REASON_TEXT_MAX];
 
-/* Why the rule does not match, or NULL if it does. */
-static const char *why_not(const struct explain *x, const struct policy_rule *r)
-{
-	const struct policy_query *q = &x->query;
-	const char *why;
-
-	if ((r->directions & 1U << q->direction) == 0)
-		return "another direction";
-	why = why_not_target(x, r);
-	if (why)
-		return why;
-	if ((r->protos & 1U << q->proto) == 0)
-		return "another protocol";
-	if (r->range_count > 0 && !q->has_port)
-		return "has ports";
-	for (uint32_t i = 0; i < r->range_count; i++)
-		if (q->port >= r->ranges[i].first && q->port <= r->ranges[i].last)
-			return NULL;
-	return r->range_count > 0 ? "another port" : NULL;
-}
-
-static bool is_in_floor(const struct explain *x, uint32_t rule)
-{
-	uint32_t number;
-
-	return policy_rule_layer(x->policy, rule, &number) > 0;
-}
-
-/* Tells of the rules but the deciding one: all if there are few, else those about this target. */
-static void print_others(const struct explain *x)
-{
-	uint32_t count = policy_rule_count(x->policy);
-	bool is_short = count <= RULES_SHOWN;
-	uint32_t shown = 0;
-	uint32_t hidden = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		char text[POLICY_RULE_TEXT_MAX];
-		struct policy_rule rule;
-		struct policy_error err;
-		struct rule_reader reader;
-		const char *why = NULL;
-
-		if (i == x->verdict.rule)
-			continue;
-		reader = rule_reader_init(policy_rule_text(x->policy, i, text, sizeof(text)));
-		if (rule_reader_next(&reader, &rule, &err) == 1)
-			why = why_not(x, &rule);
-		if (shown == RULES_SHOWN || (!is_short && why_not_target(x, &rule))) {
-			hidden++;
-			continue;
-		}
-		shown++;
-		(void)printf("  not by ");
-		print_rule(x, i);
-		if (why == NULL)
-			why = i > x->verdict.rule && !is_in_floor(x, i) ? "stands behind"
-									: "does not decide alone";
-		(void)printf(": %s\n", why);
-	}
-	if (hidden > 0)
-		(void)printf("  not by %u other rule%s\n", hidden, hidden == 1 ? "" : "s");
+	x->told++;
+	if (reason->miss == POLICY_MISS_NONE)
+		return; /* it decides, which was said */
+	policy_reason_text(x->policy, &x->query, reason, text, sizeof(text));
+	(void)printf("  %s", text);
+	print_place(x, reason->rule);
+	(void)printf("\n");
 }
 
 static int judge(struct explain *x)
@@ -305,6 +231,7 @@ static int judge(struct explain *x)
 	const struct name *pin = &x->name;
 	struct policy_verdict asked = {.action = POLICY_ALLOW};
 	struct policy_verdict answered = {.action = POLICY_ALLOW};
+	uint32_t count;
 
 	x->query.direction = x->is_ingress ? POLICY_INGRESS : POLICY_EGRESS;
 	if (x->has_name) {
@@ -319,11 +246,17 @@ static int judge(struct explain *x)
 		answered = policy_judge_answer(x->policy, pin, &x->query.addr);
 		print_verdict(x, "the address in an answer is", &answered);
 	}
+	if (x->has_name && x->address == NULL)
+		x->query.addr = policy_other_addr(x->policy);
 	x->verdict = policy_judge(x->policy, &x->query);
+	print_verdict(x, "the connection is", &x->verdict);
+	(void)policy_explain(x->policy, &x->query, on_reason, x);
+	count = policy_rule_count(x->policy);
+	if (count > x->told)
+		(void)printf("  %u other rule%s: about something else\n", count - x->told,
+		    count - x->told == 1 ? "" : "s");
 	x->query.pins = NULL;
 	x->query.pin_count = 0;
-	print_verdict(x, "the connection is", &x->verdict);
-	print_others(x);
 	return asked.action == POLICY_ALLOW && answered.action == POLICY_ALLOW &&
 		       x->verdict.action == POLICY_ALLOW
 		   ? 0
