@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #include "config/config.h"
@@ -284,13 +285,17 @@ int lib_configure(struct sluice_engine *e, struct sluice_error *error)
 	struct reading r = {.builder = policy_builder_new(),
 	    .settings = settings_default("option "),
 	    .error = error};
+	struct siphash_key key;
 	int err;
 
 	if (!r.builder)
 		return refuse_memory(error);
+	e->builder = r.builder;
+	if (getrandom(&key, sizeof(key), 0) != (ssize_t)sizeof(key))
+		return lib_refuse(error, -EIO, "there are no random numbers");
+	policy_builder_set_key(r.builder, &key);
 	err = read_options(&r, &e->config);
 	if (!err)
 		err = combine(e, &r);
-	e->builder = r.builder;
 	return err;
 }
