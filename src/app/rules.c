@@ -73,6 +73,7 @@ static bool is_without_network(const struct net_options *o)
 static int repeat_settings(const struct net_options *o, struct settings *s)
 {
 	bool has_resolver = false;
+	bool has_domain = false;
 	char error[SETTINGS_ERROR_MAX];
 
 	s->addressing.name_prefix = "--";
@@ -83,6 +84,11 @@ static int repeat_settings(const struct net_options *o, struct settings *s)
 		if (strcmp(name, "dns-nameserver") == 0 && !has_resolver) {
 			has_resolver = true;
 			s->engine.resolver_count = 0;
+		}
+		if (strcmp(name, "dns-domain") == 0 && !has_domain) {
+			has_domain = true;
+			memset(s->engine.dns_routes, 0, sizeof(s->engine.dns_routes));
+			s->engine.dns_route_count = 0;
 		}
 		if (settings_set(s, name, o->given.items[i + 1], error) != 0)
 			return complain("%s", error);

@@ -4,10 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/addr.h"
+#include "base/name.h"
 #include "config/load.h"
 
 #define COUNT(keys) (sizeof(keys) / sizeof((keys)[0]))
-#define NS_PER_MS   1000000ULL
+
+enum {
+	DOMAIN_SERVERS_MAX = 3,
+};
+
+#define NS_PER_MS 1000000ULL
 
 /* Gives a value to the setting. What settings_set() says begins with name and value. */
 static void set(struct loading *l, const char *name, const char *value)
@@ -111,24 +118,107 @@ static void read_nameservers(struct loading *l, const struct load_key *key, void
 	(void)load_list(l, read_nameserver, ctx);
 }
 
-/* A switch whose setting may be of a later version. */
-static void read_rebind_protection(struct loading *l, const struct load_key *key, void *ctx)
+static void read_switch(struct loading *l, const struct load_key *key, void *ctx)
 {
-	char error[SETTINGS_ERROR_MAX];
 	bool value;
 
 	(void)ctx;
-	if (load_bool(l, &value) &&
-	    settings_set(&l->config->settings, key->detail, value ? "on" : "off", error) == -EINVAL)
-		load_refuse_value(l, "%s", error);
+	if (load_bool(l, &value))
+		set(l, key->detail, value ? "on" : "off");
+}
+
+/* A domain and its servers, of which each is one setting. */
+struct domain {
+	char name[NAME_TEXT_MAX];         /* "": not read yet */
+	struct endpoint_text *servers;    /* DOMAIN_SERVERS_MAX of them */
+	struct config_token server_token; /* place of the first */
+	uint32_t count;
+};
+
+struct endpoint_text {
+	char text[ENDPOINT_TEXT_MAX];
+};
+
+static void read_domain_name(struct loading *l, const struct load_key *key, void *ctx)
+{
+	struct domain *d = ctx;
+	struct name name;
+
+	(void)key;
+	if (!load_text(l))
+		return;
+	if (name_read(l->token.text, l->token.len, &name, NULL) == NAME_OK)
+		memcpy(d->name, name.text, sizeof(d->name));
+	else
+		load_refuse_value(l, "this is no name of a domain: write one like corp.example");
+}
+
+static void read_domain_server(struct loading *l, void *ctx)
+{
+	struct domain *d = ctx;
+
+	if (d->count == 0)
+		d->server_token = l->token;
+	if (!load_text(l))
+		return;
+	if (l->token.len >= sizeof(d->servers->text) || d->count == DOMAIN_SERVERS_MAX) {
+		load_refuse_value(l,
+		    "this is no address, or one too many: write at most %d addresses, like "
+		    "192.0.2.53",
+		    DOMAIN_SERVERS_MAX);
+		return;
+	}
+	memcpy(d->servers[d->count++].text, l->token.text, l->token.len + 1);
+}
+
+static void read_domain_servers(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	(void)load_list(l, read_domain_server, ctx);
+}
+
+static void read_domain(struct loading *l, void *ctx)
+{
+	static const struct load_key keys[] = {
+	    {"domain", read_domain_name, NULL}, {"nameservers", read_domain_servers, NULL}};
+	struct endpoint_text servers[DOMAIN_SERVERS_MAX];
+	struct domain d = {.servers = servers};
+	struct config_token first = l->token;
+	uint32_t errors = l->errors;
+	char value[NAME_TEXT_MAX + ENDPOINT_TEXT_MAX];
+	char error[SETTINGS_ERROR_MAX];
+
+	(void)ctx;
+	if (!load_map(l, keys, COUNT(keys), &d, NULL) || l->errors > errors)
+		return;
+	if (d.name[0] == '\0' || d.count == 0) {
+		load_refuse(l, first.place, first.width,
+		    "an entry has a domain and its nameservers: write both");
+		return;
+	}
+	for (uint32_t i = 0; i < d.count && l->errors == errors; i++) {
+		(void)snprintf(value, sizeof(value), "%s=%s", d.name, servers[i].text);
+		if (settings_set(&l->config->settings, "dns-domain", value, error) != 0)
+			load_refuse(l, d.server_token.place, d.server_token.width, "%s",
+			    error + strlen("dns-domain "));
+	}
+}
+
+static void read_domains(struct loading *l, const struct load_key *key, void *ctx)
+{
+	(void)key;
+	(void)load_list(l, read_domain, ctx);
 }
 
 static void read_dns(struct loading *l, const struct load_key *key, void *ctx)
 {
 	static const struct load_key keys[] = {
-	    {"rebind_protection", read_rebind_protection, "dns-rebind-protection"},
+	    {"rebind_protection", read_switch, "dns-rebind-protection"},
 	    {"nameservers", read_nameservers, NULL},
 	    {"query_timeout_ms", read_number, "dns-query-timeout-ms"},
+	    {"grace_s", read_number, "dns-grace"},
+	    {"cache_kib", read_number, "dns-cache-size"},
+	    {"domains", read_domains, NULL},
 	    {"blocked_domains", load_blocked, "domain="},
 	    {"blocked_suffixes", load_blocked, "suffix="},
 	};

@@ -81,8 +81,22 @@ static void print_dns(const struct engine_config *e, FILE *out)
 	for (uint32_t i = 0; i < e->resolver_count; i++)
 		(void)fprintf(
 		    out, "%s\"%s\"", i == 0 ? "" : ", ", endpoint_format(&e->resolvers[i], text));
-	(void)fprintf(out, "],\n    \"query_timeout_ms\": %" PRIu64 "\n  },\n",
-	    e->dns_timeout_ns / NS_PER_MS);
+	(void)fprintf(out,
+	    "],\n    \"query_timeout_ms\": %" PRIu64 ",\n    \"rebind_protection\": %s,\n"
+	    "    \"grace_s\": %" PRIu64 ",\n    \"cache_kib\": %zu,\n    \"domains\": [",
+	    e->dns_timeout_ns / NS_PER_MS, e->dns_rebind_protection ? "true" : "false",
+	    e->dns_grace_ns / NS_PER_S, e->dns_cache_bytes >> 10);
+	for (uint32_t i = 0; i < e->dns_route_count; i++) {
+		const struct engine_dns_route *r = &e->dns_routes[i];
+
+		(void)fprintf(out, "%s\n      {\"domain\": \"%s\", \"nameservers\": [",
+		    i == 0 ? "" : ",", r->suffix.text);
+		for (uint32_t k = 0; k < r->server_count; k++)
+			(void)fprintf(out, "%s\"%s\"", k == 0 ? "" : ", ",
+			    endpoint_format(&r->servers[k], text));
+		(void)fprintf(out, "]}");
+	}
+	(void)fprintf(out, "%s]\n  },\n", e->dns_route_count == 0 ? "" : "\n    ");
 }
 
 static void print_bucket(const char *name, const struct limit_config *c, const char *end, FILE *out)

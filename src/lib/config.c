@@ -126,6 +126,7 @@ struct reading {
 	struct settings settings;
 	struct sluice_error *error;
 	bool has_resolver; /* an option has named one */
+	bool has_domain;   /* an option has named servers of one */
 };
 
 static int refuse_memory(struct sluice_error *error)
@@ -182,6 +183,11 @@ static int read_option(struct reading *r, const struct sluice_option *o)
 	if (strcmp(o->name, "dns-nameserver") == 0 && !r->has_resolver) {
 		r->has_resolver = true;
 		r->settings.engine.resolver_count = 0;
+	}
+	if (strcmp(o->name, "dns-domain") == 0 && !r->has_domain) {
+		r->has_domain = true;
+		memset(r->settings.engine.dns_routes, 0, sizeof(r->settings.engine.dns_routes));
+		r->settings.engine.dns_route_count = 0;
 	}
 	err = settings_set(&r->settings, o->name, o->value, text);
 	if (err == -ENOENT)
