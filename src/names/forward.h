@@ -85,10 +85,10 @@ struct forward_job {
 	struct forward_question q;
 	struct timer timer;
 	uint64_t deadline_ns;
-	uint64_t wait_ns;                          /* until the next attempt */
-	uint32_t tries;                            /* attempts made */
-	uint32_t next;                             /* attempts[next] is used next */
-	uint32_t server;                           /* tried last */
+	uint64_t wait_ns; /* until the next attempt */
+	uint32_t tries;   /* attempts made */
+	uint32_t next;    /* attempts[next] is used next */
+	uint32_t server;  /* tried last */
 	bool is_tcp;      /* a datagram is not enough */
 	bool is_case_odd; /* ... because its letters' case was another than was sent */
 	uint8_t case_bits[(DNS_NAME_MAX + 7) / 8]; /* letters that were sent in upper case */

@@ -50,7 +50,7 @@ struct diffing {
 	uint32_t port_count;
 	uint32_t name_count;
 	struct ip_addr other; /* that few rules are about */
-	bool is_crossing; /* names at each range of addresses are judged too */
+	bool is_crossing;     /* names at each range of addresses are judged too */
 	bool is_whole;
 
 	struct entry entries[ENTRIES_MAX]; /* of the present target */
