@@ -14,6 +14,7 @@
 #include "app/stats.h"
 #include "host/facts.h"
 #include "host/follow.h"
+#include "host/resolv_watch.h"
 
 enum {
 	PIPE_SIZE = 1 << 20, /* of events; a burst of about 3000 */
@@ -23,6 +24,7 @@ struct network network_none(void)
 {
 	return (struct network){
 	    .addresses = -1,
+	    .resolvers = -1,
 	    .engine = -1,
 	    .control = -1,
 	    .ready = -1,
@@ -33,6 +35,8 @@ struct network network_none(void)
 	};
 }
 
+#define RESOLV_CONF "/etc/resolv.conf"
+
 static void close_end(int *fd)
 {
 	if (*fd >= 0)
@@ -42,12 +46,19 @@ static void close_end(int *fd)
 
 /* ---- plan ---- */
 
-static void plan_resolvers(struct engine_config *c)
+static void plan_resolvers(struct network *n)
 {
+	struct engine_config *c = &n->config;
 	uint32_t skipped = 0;
 
-	if (c->resolver_count == 0)
+	if (c->resolver_count == 0) {
+		/* Before they are read, so that no change is missed. Without, they stay what they are. */
+		n->resolvers = resolv_watch_open(RESOLV_CONF);
+		if (n->resolvers < 0)
+			note("changes of the host's nameservers are not followed: %s",
+			    strerror(-n->resolvers));
 		c->resolver_count = host_resolvers(c->resolvers, ENGINE_RESOLVERS_MAX, &skipped);
+	}
 	if (skipped > 0)
 		note("%u of the host's nameservers are not used (too many, or with a zone)",
 		    skipped);
@@ -68,7 +79,7 @@ int network_plan(struct network *n, struct net_plan *plan)
 	if (rules_compile(n->builder, &n->config.netif, &n->policy) < 0)
 		return -1;
 	n->config.policy = n->policy;
-	plan_resolvers(&n->config);
+	plan_resolvers(n);
 	return 0;
 }
 
@@ -226,6 +237,32 @@ void network_abort_engine(struct network *n)
 	close_end(&n->control);
 }
 
+struct pollfd network_pollfd(const struct network *n)
+{
+	return (struct pollfd){.fd = n->control >= 0 ? n->resolvers : -1, .events = POLLIN};
+}
+
+void network_on_resolvers(struct network *n)
+{
+	struct endpoint found[ENGINE_RESOLVERS_MAX] = {0};
+	struct host_resolvers_message m = {.order = HOST_RESOLVERS};
+	uint32_t skipped;
+
+	if (!resolv_watch_on_ready(n->resolvers, RESOLV_CONF))
+		return;
+	m.count = host_resolvers(found, ENGINE_RESOLVERS_MAX, &skipped);
+	if (m.count == n->config.resolver_count &&
+	    memcmp(found, n->config.resolvers, m.count * sizeof(found[0])) == 0)
+		return;
+	memcpy(n->config.resolvers, found, sizeof(found));
+	memcpy(m.servers, found, sizeof(found));
+	n->config.resolver_count = m.count;
+	note("the host's nameservers have changed");
+	/* At most PIPE_BUF bytes: all of it or nothing. */
+	if (write(n->control, &m, sizeof(m)) < 0)
+		note("the engine does not listen: %s", strerror(errno));
+}
+
 void network_print_stats(const struct network *n)
 {
 	static char buf[STATS_TEXT_MAX];
@@ -242,6 +279,7 @@ void network_fini(struct network *n)
 {
 	close_end(&n->control);
 	close_end(&n->ready);
+	close_end(&n->resolvers);
 	network_close_engine_ends(n);
 	if (n->engine > 0)
 		(void)waitpid(n->engine, NULL, 0);

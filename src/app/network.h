@@ -23,6 +23,7 @@ struct network {
 	struct engine_counters *counters; /* shared with the engine; NULL: not yet */
 	pid_t engine;                     /* its process; -1: none */
 	int control;                      /* to the engine; -1: none */
+	int resolvers;                    /* tells changes of the host's resolvers; -1: none */
 	int ready;                        /* from the engine, until it is ready; -1: none */
 	int events_write;                 /* the engine's ends; -1: none */
 	int messages_write;
@@ -58,6 +59,10 @@ void network_end_engine(struct network *n, enum host_stop how);
 
 /* Tells the engine to exit at once. */
 void network_abort_engine(struct network *n);
+
+/* What to poll for, and what to do then: the host may have other resolvers, of which the engine is told. */
+struct pollfd network_pollfd(const struct network *n);
+void network_on_resolvers(struct network *n);
 
 /* Prints all counters, if there are any. */
 void network_print_stats(const struct network *n);

@@ -40,6 +40,7 @@ enum {
 	POLL_SIGNALS = 0,
 	POLL_EVENTS,
 	POLL_MESSAGES,
+	POLL_RESOLVERS,
 	POLL_GATE,
 	POLL_COUNT = POLL_GATE + GATE_FDS,
 };
@@ -295,6 +296,7 @@ static void poll_once(struct serve *s)
 	fds[POLL_SIGNALS] = (struct pollfd){.fd = s->signals, .events = POLLIN};
 	fds[POLL_EVENTS] = relay_pollfd(&s->net.events);
 	fds[POLL_MESSAGES] = relay_pollfd(&s->net.messages);
+	fds[POLL_RESOLVERS] = network_pollfd(&s->net);
 	if (s->has_gate)
 		gate_poll(&s->gate, fds + POLL_GATE);
 	if (poll(fds, POLL_COUNT, timeout_ms(s)) < 0)
@@ -303,6 +305,8 @@ static void poll_once(struct serve *s)
 		relay_run(&s->net.events);
 	if (fds[POLL_MESSAGES].revents != 0)
 		relay_run(&s->net.messages);
+	if (fds[POLL_RESOLVERS].revents != 0)
+		network_on_resolvers(&s->net);
 	if (fds[POLL_SIGNALS].revents != 0)
 		on_signals(s);
 }

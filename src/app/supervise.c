@@ -380,6 +380,7 @@ static void loop(struct state *st)
 		    {.fd = s->channel, .events = POLLIN},
 		    relay_pollfd(&s->net->events),
 		    relay_pollfd(&s->net->messages),
+		    network_pollfd(s->net),
 		};
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms(st));
 
@@ -392,6 +393,8 @@ static void loop(struct state *st)
 			relay_run(&s->net->events);
 		if (fds[3].revents != 0)
 			relay_run(&s->net->messages);
+		if (fds[4].revents != 0)
+			network_on_resolvers(s->net);
 	}
 }
 

@@ -180,6 +180,13 @@ int engine_set_limits(struct engine *e, const struct shape_config *limits, uint6
 	return shape_is_right(limits) ? set_limits(e, limits, now_ns) : -EINVAL;
 }
 
+void engine_set_resolvers(struct engine *e, const struct endpoint *servers, uint32_t count)
+{
+	/* There is always place for so many in the first group. */
+	if (forward_set_group(&e->resolve.forward, 0, servers, count) == 0)
+		cache_clear(&e->resolve.cache);
+}
+
 void engine_arm(struct engine *e, struct timer *t, uint64_t due_ns)
 {
 	/* A timer that fires too early finds nothing to do and is set again. */

@@ -96,6 +96,10 @@ void engine_set_policy(struct engine *e, const struct policy *policy);
 __attribute__((warn_unused_result)) int engine_set_limits(
     struct engine *e, const struct shape_config *limits, uint64_t now_ns);
 
+/* From now on these are the host's resolvers, at most ENGINE_RESOLVERS_MAX. What was learned from others is forgotten; what
+ * is under way goes on. */
+void engine_set_resolvers(struct engine *e, const struct endpoint *servers, uint32_t count);
+
 /* The port may have frames, or has room again. */
 void engine_on_frames(struct engine *e);
 void engine_on_room(struct engine *e);

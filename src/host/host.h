@@ -43,6 +43,14 @@ enum host_stop {
 	HOST_STOP_DELIVER = 0, /* no more will come from the guest */
 	HOST_STOP_DISMISS =
 	    1, /* the guest is still there: reset what it has not ended, and leave it */
+	HOST_RESOLVERS = 2, /* nothing stops: the host's resolvers are others, as in the message */
+};
+
+/* What follows a byte HOST_RESOLVERS, written together with it; the descriptor is a pipe then. */
+struct host_resolvers_message {
+	uint8_t order; /* HOST_RESOLVERS */
+	uint32_t count;
+	struct endpoint servers[ENGINE_RESOLVERS_MAX];
 };
 
 /* Runs the engine over the port. A byte on stop_fd (enum host_stop), or the end of the guest's link, asks it to

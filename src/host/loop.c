@@ -216,12 +216,24 @@ static void on_link_gone(struct loop *l, uint64_t now)
 	engine_on_link_gone(l->engine, now);
 }
 
+/* The rest of the message, which was written at once. */
+static void on_resolvers(struct loop *l)
+{
+	struct host_resolvers_message m;
+	ssize_t n = read(l->stop_fd, (uint8_t *)&m + 1, sizeof(m) - 1);
+
+	if (n == (ssize_t)sizeof(m) - 1 && m.count <= ENGINE_RESOLVERS_MAX)
+		engine_set_resolvers(l->engine, m.servers, m.count);
+}
+
 static void on_stop(struct loop *l, uint64_t now)
 {
 	uint8_t byte;
 	ssize_t n = read(l->stop_fd, &byte, 1);
 
-	if (n > 0) {
+	if (n > 0 && byte == HOST_RESOLVERS) {
+		on_resolvers(l);
+	} else if (n > 0) {
 		l->is_delivering = true;
 		if (byte == HOST_STOP_DISMISS && !l->is_link_gone) {
 			engine_dismiss_guest(l->engine, now);

@@ -473,6 +473,40 @@ show(sorted(parse(s.recv(4096))["id"] for _ in range(20)))
                           ("b.test", "A", "deny", "NXDOMAIN", [], False)])
         self.assertEqual([e["rule"] for e in events], ["allow@dns", "allow@dns", "deny@b.test"])
 
+    def test_the_hosts_resolvers_are_followed(self):
+        """Also when the host has none at first (reference 1.8.6, 1.8.9)."""
+        if self.user != "root" or not harness.is_root():
+            self.skipTest("needs a mount namespace")
+        first = Resolver(self, {"a.test": [record("a.test", "A", "93.184.216.1")]}, HOST_V4, 53)
+        second = Resolver(self, {"a.test": [record("a.test", "A", "93.184.216.2")]}, OTHER_V4, 53)
+        with tempfile.TemporaryDirectory() as place:
+            etc = os.path.join(place, "etc")
+            shutil.copytree("/etc", etc, symlinks=True, ignore=lambda *_: ["resolv.conf"])
+            script = GUEST + r"""
+def until(what):
+    while (found := ask("a.test")["addresses"]) != what:
+        time.sleep(0.02)
+    print(found, flush=True)
+until([])
+until(["93.184.216.1"])
+until(["93.184.216.2"])
+until([])
+"""
+            process = harness.start(["unshare", "-m", "sh", "-euc", f"mount --bind {etc} /etc; exec \"$@\"", "sh",
+                                     *harness.command(harness.PYTHON, "-c", script)], stdout=subprocess.PIPE)
+            self.assertEqual(harness.read_line(process.stdout), "[]")
+            path = os.path.join(etc, "resolv.conf")
+            for address, found in ((HOST_V4, "['93.184.216.1']"), (OTHER_V4, "['93.184.216.2']")):
+                with open(path + ".new", "w", encoding="ascii") as f:
+                    f.write(f"nameserver {address}\n")
+                os.rename(path + ".new", path)
+                self.assertEqual(harness.read_line(process.stdout), found)
+            os.unlink(path)
+            self.assertEqual(harness.read_line(process.stdout), "[]")
+            self.assertEqual(process.wait(harness.PATIENCE), 0)
+            process.stdout.close()
+        self.assertGreater(len(first.asked) + len(second.asked), 1)
+
     def test_d15_of_the_threats_nothing_of_the_guest_goes_out(self):
         """EDNS options and padding, a client's subnet, its letters' case."""
         r = Resolver(self, {"a.test": [record("a.test", "A", PUBLIC)]})
