@@ -16,7 +16,7 @@ UDP_SIZE = 1472            # an Ethernet frame of 1500 bytes
 UDP_SEGMENTS = 44          # of UDP_SIZE in one message of at most 64 KiB
 CROWD_PATIENCE_S = 60      # until all idle connections stand
 IDLE_SETTLE_S = 5          # until the guest's kernel has ended its own start-up traffic
-TOPICS = ("tcp", "vhost", "both", "latency", "udp", "idle", "start")
+TOPICS = ("tcp", "vhost", "both", "latency", "udp", "inbound", "idle", "start")
 
 
 def cells(options):
@@ -35,6 +35,9 @@ def cells(options):
             for kind in ("rr", "crr") for is_pinned in (True, False)]
     out += [{"topic": "udp", **common, "direction": direction, "segments": segments}
             for segments in (0, UDP_SEGMENTS) for direction in ("up", "down")]
+    out += [{"topic": "inbound", "cc": options.cc[0], "mtu": mtu, "direction": direction,
+             "kind": "stream"} for mtu in options.mtu for direction in ("up", "down")]
+    out += [{"topic": "inbound", **common, "kind": "crr"}]
     out += [{"topic": "idle", **common}, {"topic": "start", **common}]
     return [c for c in out if c["topic"] in options.only and options.match in cell_name(c)]
 
@@ -43,6 +46,11 @@ def cell_name(cell):
     """A cell in words."""
     topic = cell["topic"]
     way = {"up": "guest→host", "down": "host→guest"}.get(cell.get("direction"))
+    if topic == "inbound":
+        if cell["kind"] == "crr":
+            return "published port: connect, request/response, close"
+        way = "client→guest" if cell["direction"] == "up" else "guest→client"
+        return f"published port: TCP {way}, MTU {cell['mtu']}, {cell['cc']}"
     if topic == "tcp":
         flows = f"{cell['flows']} flow{'s' if cell['flows'] > 1 else ''}"
         return f"TCP {way}, {flows}, MTU {cell['mtu']}, {cell['cc']}"
@@ -62,7 +70,8 @@ def cell_name(cell):
 def able(cell, candidates):
     """The candidates for which a cell has a meaning."""
     return [t for t in candidates if t.is_vhost == (cell["topic"] == "vhost") and
-            (cell["topic"] != "start" or t.start_command() is not None)]
+            (cell["topic"] != "start" or t.start_command() is not None) and
+            (cell["topic"] != "inbound" or t.can_publish)]
 
 
 class Observer:
@@ -157,13 +166,13 @@ class Bench:
         command = self.options.beside.replace("{pid}", str(guest.main_pid()))
         return subprocess.Popen(command.replace("{name}", name), shell=True)
 
-    def _client(self, guest, cell, tool, record, *arguments, cpu=None):
+    def _client(self, guest, cell, tool, record, *arguments, cpu=None, at=None, **to):
         """Runs a client to its end. Returns what it printed."""
         o = self.options
         times = ["--seconds", o.seconds, "--warmup", o.warmup]
         beside = self._profile(guest, cell, tool)
         observer = Observer(self.world, guest)
-        client = self.world.client(guest.namespace, *arguments, *times, cpu=cpu)
+        client = self.world.client(at or guest.namespace, *arguments, *times, cpu=cpu, **to)
         try:
             out = client.output(o.seconds + o.warmup + CLIENT_GRACE_S)
             record["observed"] = observer.result()
@@ -193,6 +202,36 @@ class Bench:
             arguments = ["--" + cell["direction"], 1, "--size", UDP_SIZE, "--segments",
                          cell["segments"]]
             record["values"] = self._client(guest, cell, tool, record, "udp", *arguments)
+
+    @contextmanager
+    def _published(self, cell, tool, record):
+        """A guest with a server, which the server's namespace is the client of."""
+        tool.is_published = True
+        try:
+            guest = tool.start(self.world, cell["mtu"])
+        finally:
+            tool.is_published = False
+        try:
+            self.world.prepare_guest(guest.namespace, cell["mtu"])
+            server = self.world.start_server(namespace=guest.namespace)
+            try:
+                tools.wait_until_connected(self.world, guest, self.world.server,
+                                           to=tool.reached_at)
+                self._wait_for_quiet(record)
+                yield guest
+                guest.require_alive()
+            finally:
+                server.stop()
+        finally:
+            record["stats"] = parse_stats(guest.stop())
+
+    def _inbound(self, cell, tool, record):
+        arguments = ["rr", "--connect"]
+        if cell["kind"] == "stream":
+            arguments = ["stream", "--" + cell["direction"], 1]
+        with self._published(cell, tool, record) as guest:
+            record["values"] = self._client(guest, cell, tool, record, *arguments,
+                                            at=self.world.server, to=tool.reached_at)
 
     def _latency(self, cell, tool, record):
         cpu = self.options.cpu if cell["is_pinned"] else None

@@ -283,6 +283,37 @@ def latency_tables(results):
         yield "TCP request and response of one byte", table(header, rows)
 
 
+def inbound_tables(results):
+    header = ["", "tool", "median", "min", "max", "p99 µs"]
+    rows = []
+    for cell in results.cells("inbound"):
+        is_stream = cell["kind"] == "stream"
+        figure = tcp_gbit if is_stream else latency("p50_us")
+        for tool in results.tools:
+            rows.append([cell_name(cell) + (", Gbit/s" if is_stream else ", µs"), tool,
+                         *spread(results.values(cell, tool, figure), 2 if is_stream else 1),
+                         NONE if is_stream else
+                         number(results.median(cell, tool, latency("p99_us")), 1)])
+    if rows:
+        yield "Published ports", table(header, rows)
+
+
+def _inbound_targets(results):
+    for cell in results.cells("inbound"):
+        if cell["kind"] == "crr":
+            p50 = latency("p50_us")
+            yield _at_most(f"{cell_name(cell)}: p50 by pasta's",
+                           ratio(results.median(cell, OURS, p50),
+                                 results.median(cell, "pasta", p50)), 1.3)
+            continue
+        # The other way round the same bytes go up and down.
+        outbound = {"topic": "tcp", "cc": cell["cc"], "mtu": cell["mtu"], "flows": 1,
+                    "direction": "down" if cell["direction"] == "up" else "up"}
+        yield _at_least(f"{cell_name(cell)}: by the guest's own connection",
+                        ratio(results.median(cell, OURS, tcp_gbit),
+                              results.median(outbound, OURS, tcp_gbit)), 0.9)
+
+
 def udp_tables(results):
     header = ["Gbit/s that arrive", "tool", "median", "min", "max", "× best peer", "× kernel",
               "CPU s/GB", "machine s/GB", "gap ms"]
@@ -406,7 +437,8 @@ def _loss_targets(results):
 
 def targets(results):
     """Rows: what, bound, figure, verdict."""
-    rows = [*_tcp_targets(results), *_vhost_targets(results), *_loss_targets(results)]
+    rows = [*_tcp_targets(results), *_vhost_targets(results), *_loss_targets(results),
+            *_inbound_targets(results)]
     for cell in results.cells("both"):
         rows.append(_at_least(f"{cell_name(cell)}: slower by faster",
                               results.median(cell, OURS, balance), 0.5))
@@ -470,7 +502,7 @@ def markdown(data):
     """The report on one run."""
     results = Results(data)
     makers = {"tcp": tcp_tables, "vhost": vhost_tables, "both": both_tables,
-              "latency": latency_tables, "udp": udp_tables,
+              "latency": latency_tables, "udp": udp_tables, "inbound": inbound_tables,
               "idle": idle_tables, "start": start_tables}
     parts = [_about(data)]
     for topic in TOPICS:

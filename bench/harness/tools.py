@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from . import kernel
-from .world import (HOST_ADDRESS, SERVER_ADDRESS, VETH_GUEST, VETH_HOST, BenchError, Process,
+from .world import (HOST_ADDRESS, PORT, SERVER_ADDRESS, VETH_GUEST, VETH_HOST, BenchError, Process,
                     check)
 
 READY_S = 10
@@ -51,6 +51,9 @@ class Tool:
     name = ""
     is_peer = False
     is_vhost = False  # it serves the virtqueues of a virtual machine, and that only
+    can_publish = False  # its guest's ports can be reached from outside,
+    reached_at = HOST_ADDRESS  # here,
+    is_published = False  # if this is set when it starts
 
     def __init__(self, path=None):
         self.path = path
@@ -75,6 +78,8 @@ class Kernel(Tool):
     """No tool: a veth pair into the host, which forwards."""
 
     name = "kernel"
+    can_publish = True
+    reached_at = VETH_GUEST
 
     def version(self):
         return f"Linux {os.uname().release}"
@@ -112,13 +117,16 @@ class KernelGuest(Guest):
 
 class Sluice(Tool):
     name = "sluice"
+    can_publish = True
 
     def version(self):
         return check([self.path, "--version"]).strip()
 
     def arguments(self, mtu, connections=0):
         limit = ["--max-connections", str(connections)] if connections else []
-        return ["run", "--mtu", str(mtu), *limit]
+        published = [f"{HOST_ADDRESS}:{port}:{port}" for port in (PORT, PORT + 1)]
+        publish = [w for p in published for w in ("-p", p)] if self.is_published else []
+        return ["run", "--mtu", str(mtu), *limit, *publish]
 
     def options(self, mtu):
         return "sluice " + " ".join(self.arguments(mtu))
@@ -146,12 +154,14 @@ class Pasta(Tool):
 
     name = "pasta"
     is_peer = True
+    can_publish = True
 
     def version(self):
         return check([self.path, "--version"]).splitlines()[0]
 
     def arguments(self, mtu):
-        return ["--config-net", "--mtu", str(mtu), "--no-map-gw", "--quiet", "-t", "none", "-u",
+        inward = f"{PORT},{PORT + 1}" if self.is_published else "none"
+        return ["--config-net", "--mtu", str(mtu), "--no-map-gw", "--quiet", "-t", inward, "-u",
                 "none", "-T", "none", "-U", "none"]
 
     def options(self, mtu):
@@ -316,11 +326,11 @@ def candidates(environ, build):
     return out
 
 
-def wait_until_connected(world, guest):
-    """Until a byte has gone to the server and back."""
+def wait_until_connected(world, guest, client=None, **to):
+    """Until a byte has gone to the server and back, from the guest or another client."""
     deadline = time.monotonic() + READY_S
     while True:
-        probe = world.client(guest.namespace, "conns", "--count", 1)
+        probe = world.client(client or guest.namespace, "conns", "--count", 1, **to)
         try:
             probe.output(timeout=READY_S)
             return

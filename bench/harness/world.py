@@ -227,6 +227,7 @@ class World:
         """What the runs of one tool must not leave to the next, and room for many connections."""
         ns.sysctl("net.ipv4.tcp_no_metrics_save", 1)
         ns.sysctl("net.ipv4.ip_local_port_range", "1024 65000")
+        ns.sysctl("net.ipv4.ip_local_reserved_ports", f"{PORT},{PORT + 1}")
 
     def set_mtu(self, mtu):
         """The uplink has the guest's MTU, so that the kernel alone has no bottleneck there."""
@@ -254,17 +255,17 @@ class World:
         if len(devices) != 1 or devices[0][1] != mtu:
             raise BenchError(f"the guest's devices are {devices}, wanted is one of MTU {mtu}")
 
-    def start_server(self, cpu=None):
-        server = Process(self.server.argv([self.load, "server", str(PORT)]), cpu,
+    def start_server(self, cpu=None, namespace=None):
+        server = Process((namespace or self.server).argv([self.load, "server", str(PORT)]), cpu,
                          stdout=subprocess.PIPE)
         if server.popen.stdout.readline() != "ready\n":
             server.stop()
             raise BenchError(f"the server does not start: {server.last_words()}")
         return server
 
-    def client(self, guest, *arguments, cpu=None, **options):
-        """Starts a client of the load generator in the guest."""
-        return Process(guest.argv([self.load, *map(str, arguments), f"{SERVER_ADDRESS}:{PORT}"]),
+    def client(self, guest, *arguments, cpu=None, to=SERVER_ADDRESS, **options):
+        """Starts a client of the load generator in the guest, or any other namespace."""
+        return Process(guest.argv([self.load, *map(str, arguments), f"{to}:{PORT}"]),
                        cpu, **{"stdout": subprocess.PIPE, **options})
 
     def close(self):

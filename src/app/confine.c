@@ -59,6 +59,10 @@ static bool is_kept(const struct confinement *c, int fd)
 		if (c->fds[i] == fd)
 			return true;
 	}
+	for (size_t i = 0; i < c->listener_count; i++) {
+		if (c->listeners[i] == fd)
+			return true;
+	}
 	return false;
 }
 
@@ -80,6 +84,8 @@ static int close_others(const struct confinement *c)
 
 	for (int i = 0; i < CONFINE_FDS_MAX; i++)
 		last = c->fds[i] > last ? c->fds[i] : last;
+	for (size_t i = 0; i < c->listener_count; i++)
+		last = c->listeners[i] > last ? c->listeners[i] : last;
 	for (unsigned int fd = from; fd <= (unsigned int)last; fd++) {
 		if (!is_kept(c, (int)fd))
 			continue;
@@ -168,5 +174,5 @@ int confine_engine(const struct confinement *c)
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return complain("the engine cannot be protected: %s", strerror(errno));
-	return confine_calls(c->port);
+	return confine_calls(c->port, c->listener_count > 0);
 }

@@ -3,6 +3,7 @@
 #ifndef SLUICE_APP_CONFINE_H
 #define SLUICE_APP_CONFINE_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "port/port_open.h"
@@ -13,8 +14,10 @@ enum {
 
 struct confinement {
 	int fds[CONFINE_FDS_MAX]; /* kept besides standard error; -1: unused */
-	enum port_kind port;      /* of the engine; others need other system calls */
-	pid_t parent;             /* the process ends when this one, its parent, does */
+	const int *listeners;     /* kept too: sockets of published ports */
+	size_t listener_count;
+	enum port_kind port; /* of the engine; others need other system calls */
+	pid_t parent;        /* the process ends when this one, its parent, does */
 };
 
 /* Gives up, for good, all that an engine does not need: the terminal, the file system, capabilities,

@@ -2,7 +2,7 @@
 /*
  * The system calls of the engine: those of an event loop over a TAP and internet sockets, and those that
  * libc (and a sanitizer) needs to allocate memory and to abort. Nothing is here for later: without
- * bind(2), for example, nothing comes in that was not dialed. Sockets and their options are checked by argument,
+ * bind(2), for example, nothing comes in but what was dialed, or comes to a port that the launcher has bound. Sockets and their options are checked by argument,
  * memory cannot be made executable, and the only process that can be signalled is the engine itself,
  * to abort. All else is a violation and ends the process.
  */
@@ -63,6 +63,11 @@ static const int plain_calls[] = {
     SCMP_SYS(sigaltstack),
     SCMP_SYS(write),
     SCMP_SYS(writev),
+};
+
+/* Besides, where ports are published. */
+static const int listener_calls[] = {
+    SCMP_SYS(accept4),
 };
 
 /* Besides, for ports of messages. */
@@ -197,12 +202,14 @@ static int add_memory(scmp_filter_ctx filter)
 	return failed;
 }
 
-static int add_rules(scmp_filter_ctx filter, enum port_kind kind)
+static int add_rules(scmp_filter_ctx filter, enum port_kind kind, bool has_listeners)
 {
 	int failed = add_plain(filter, plain_calls, COUNT(plain_calls));
 
 	if (failed == 0)
 		failed = add_port(filter, kind);
+	if (failed == 0 && has_listeners)
+		failed = add_plain(filter, listener_calls, COUNT(listener_calls));
 	if (failed == 0)
 		failed = add_sockets(filter);
 	if (failed == 0)
@@ -219,7 +226,7 @@ static int add_rules(scmp_filter_ctx filter, enum port_kind kind)
 	return failed;
 }
 
-int confine_calls(enum port_kind kind)
+int confine_calls(enum port_kind kind, bool has_listeners)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int failed;
@@ -232,7 +239,7 @@ int confine_calls(enum port_kind kind)
 	if (failed == 0)
 		failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
 	if (failed == 0)
-		failed = add_rules(filter, kind);
+		failed = add_rules(filter, kind, has_listeners);
 	if (failed == 0)
 		failed = seccomp_load(filter);
 	seccomp_release(filter);

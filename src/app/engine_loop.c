@@ -53,6 +53,17 @@ static void on_addresses(void *ctx, const struct ip_addr *addrs, size_t count)
 	a->policy = policy;
 }
 
+/* From here on the engine owns their sockets. */
+static int publish(const struct published *p, struct engine *e)
+{
+	struct pool_ref ref;
+	int err = 0;
+
+	for (size_t i = 0; i < p->count && !err; i++)
+		err = engine_publish_add(e, &p->specs[i], p->fds[i], &ref);
+	return err;
+}
+
 /* Until the end. */
 static int turn(const struct engine_params *params, struct host *h, struct engine *e,
     struct port *port, struct event_log *log)
@@ -88,7 +99,9 @@ static int run(
 	err = engine_new(&cfg, &port->nic, &host_sock_ops, h, params->counters, host_now_ns(), &e);
 	if (err)
 		return err;
-	err = turn(params, h, e, port, log);
+	err = publish(params->published, e);
+	if (!err)
+		err = turn(params, h, e, port, log);
 	engine_free(e, host_now_ns());
 	return err;
 }

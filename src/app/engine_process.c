@@ -21,6 +21,8 @@ void engine_process(const struct engine_params *params)
 	    .fds = {params->port.fd, params->control_fd, params->ready_fd, params->events_fd,
 		params->addresses_fd,
 		params->port.kind == PORT_KIND_VHOST_USER ? params->port.inflight_fd : -1},
+	    .listeners = params->published->fds,
+	    .listener_count = params->published->count,
 	    .port = params->port.kind,
 	    .parent = params->launcher,
 	};

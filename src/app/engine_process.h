@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "app/published.h"
 #include "engine/engine.h"
 #include "port/port_open.h"
 
@@ -16,9 +17,10 @@ struct engine_params {
 	int ready_fd;     /* a byte is written here when the guest may begin */
 	int events_fd;    /* pipe for events, non-blocking; -1: none */
 	int addresses_fd; /* of host_follow_open() */
-	struct policy_builder *builder;   /* of config.policy */
-	struct engine_counters *counters; /* shared memory, zeroed */
-	struct engine_config config;      /* on_event is set by engine_loop() */
+	const struct published *published; /* ports; the engine closes their sockets */
+	struct policy_builder *builder;    /* of config.policy */
+	struct engine_counters *counters;  /* shared memory, zeroed */
+	struct engine_config config;       /* on_event is set by engine_loop() */
 	uint32_t sock_limit; /* descriptors that may be open; set by engine_process() */
 	pid_t launcher;      /* parent process */
 };

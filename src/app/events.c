@@ -91,6 +91,8 @@ static const char *kind_name(enum event_kind kind)
 		return "refused";
 	case EVENT_QUERY:
 		return "query";
+	case EVENT_PUBLISHED:
+		return "published";
 	case EVENT_FLOW_ENDS_LIMITED:
 		return "flow_ends_limited";
 	}
@@ -138,6 +140,7 @@ static const char *reason_name(const struct engine_event *e)
 		return drop_reason_name(e->reason);
 	case EVENT_QUERY:
 		return policy_why_name(e->verdict.why);
+	case EVENT_PUBLISHED:
 	case EVENT_FLOW_ENDS_LIMITED:
 		break;
 	}
@@ -228,7 +231,14 @@ void event_format(struct text *t, const struct engine_event *e, const char *rule
 		return;
 	}
 	add_string(t, "proto", proto_name(e->proto));
+	if (e->is_inbound)
+		add_string(t, "direction", "ingress");
 	add_endpoint(t, "guest", "guest_port", &e->guest);
+	if (e->kind == EVENT_PUBLISHED) {
+		add_endpoint(t, "host", "host_port", &e->remote);
+		text_str(t, "}\n");
+		return;
+	}
 	add_endpoint(t, "remote", "remote_port", &e->remote);
 	if (e->kind != EVENT_QUERY)
 		add_string(t, "class", addr_class_name(e->verdict.class));

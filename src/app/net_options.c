@@ -48,8 +48,12 @@ enum {
 	KEY_CONFIG,
 	KEY_POLICY_FLOOR,
 	KEY_VERBOSE = 'v',
+	KEY_PUBLISH = 'p',
+	KEY_PUBLISH_SOURCE = KEY_POLICY_FLOOR + 1,
+	KEY_PUBLISH_PROXY,
 
 	GROUP_POLICY = OPTION_GROUP_FIRST + 1,
+	GROUP_PUBLISH,
 	GROUP_ADDRESS,
 	GROUP_LIMIT,
 	GROUP_DNS,
@@ -73,6 +77,16 @@ static const struct argp_option option_table[] = {
 	"What the policy of this document does not allow is denied, whatever else is said", 0},
     {"net-default-ingress", KEY_NET_DEFAULT_INGRESS, "allow|deny", 0,
 	"What happens to incoming traffic that no rule matches", 0},
+
+    {NULL, 0, NULL, 0, "How the guest is reached:", GROUP_PUBLISH},
+    {"publish", KEY_PUBLISH, "[ADDRESS:]PORT:GUEST-PORT[/udp|/http]", 0,
+	"Lead a port of the host to one of the guest; may be repeated. Default address: 127.0.0.1; "
+	"port 0: one is picked and told",
+	0},
+    {"publish-source", KEY_PUBLISH_SOURCE, "gateway|client", 0,
+	"Whom the guest sees as its peer. Default: gateway", 0},
+    {"publish-proxy", KEY_PUBLISH_PROXY, NULL, 0,
+	"Tell the guest each TCP client in a PROXY header, version 2", 0},
 
     {NULL, 0, NULL, 0, "Addresses of the guest's network:", GROUP_ADDRESS},
     {"slot", KEY_SLOT, "N", 0, "Which addresses of the pools, 0 to 65535. Default: 0", 0},
@@ -182,6 +196,36 @@ static bool parse_setting(int key, const char *arg, struct net_options *all)
 	return false;
 }
 
+static void add_publish(struct publish_options *p, const char *text)
+{
+	struct publish_spec *specs = reallocarray(p->specs, p->count + 1, sizeof(*specs));
+	const char **texts;
+	char error[PUBLISH_ERROR_MAX];
+
+	if (specs != NULL)
+		p->specs = specs;
+	texts = reallocarray((void *)p->texts, p->count + 1, sizeof(*texts));
+	if (texts != NULL)
+		p->texts = texts;
+	if (specs == NULL || texts == NULL)
+		options_refuse("out of memory");
+	if (p->count == PUBLISH_MAX)
+		options_refuse("--publish %s is one too many; at most %d ports can be published",
+		    text, PUBLISH_MAX);
+	if (publish_spec_parse(text, &p->specs[p->count], error) < 0)
+		options_refuse("--publish %s %s", text, error);
+	p->texts[p->count++] = text;
+}
+
+static enum publish_source publish_source(const char *text)
+{
+	if (strcmp(text, "client") == 0)
+		return PUBLISH_SOURCE_CLIENT;
+	if (strcmp(text, "gateway") != 0)
+		options_refuse("--publish-source %s is not possible; use gateway or client", text);
+	return PUBLISH_SOURCE_GATEWAY;
+}
+
 static void set_default(
     struct net_options *o, enum policy_direction direction, const char *option, const char *arg)
 {
@@ -218,6 +262,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			options_refuse("--policy-floor is given twice; use one document");
 		o->floor = arg;
 		return 0;
+	case KEY_PUBLISH:
+		add_publish(&o->publish, arg);
+		return 0;
+	case KEY_PUBLISH_SOURCE:
+		o->publish.source = publish_source(arg);
+		return 0;
+	case KEY_PUBLISH_PROXY:
+		o->publish.has_proxy_header = true;
+		return 0;
 	case KEY_EVENTS:
 		o->events = arg;
 		return 0;
@@ -244,4 +297,6 @@ void net_options_fini(struct net_options *o)
 	free((void *)o->rules.items);
 	free((void *)o->profiles.items);
 	free((void *)o->given.items);
+	free(o->publish.specs);
+	free((void *)o->publish.texts);
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "app/published.h"
 #include "engine/settings.h"
 #include "policy/policy.h"
 
@@ -33,6 +34,8 @@ struct net_options {
 	struct string_list profiles; /* --net */
 	bool has_default[2];         /* --net-default-..., indexed by enum policy_direction */
 	enum policy_action defaults[2];
+
+	struct publish_options publish; /* --publish, ... */
 
 	struct settings settings; /* addresses, limits, times, resolvers */
 	struct string_list given; /* the options that these are from: name, value, name, ... */

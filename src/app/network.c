@@ -165,7 +165,10 @@ int network_open(struct network *n, const struct net_options *options)
 	/* Without a standard error (to is -1), messages go nowhere. */
 	if (relay_init(&n->messages, "standard error", pipes[0], to, true) < 0)
 		return complain("out of memory");
-	return options->events != NULL ? open_events_pipe(n, options->events) : 0;
+	if (options->events != NULL && open_events_pipe(n, options->events) < 0)
+		return -1;
+	return published_open(
+	    &n->published, &options->publish, (uint32_t)(n->config.tcp_keepalive_ns / 1000000000));
 }
 
 /* ---- the engine's process ---- */
@@ -178,6 +181,7 @@ int network_start_engine(struct network *n, const struct port_config *port)
 	    .port = *port,
 	    .events_fd = n->events_write,
 	    .addresses_fd = n->addresses,
+	    .published = &n->published,
 	    .builder = n->builder,
 	    .counters = n->counters,
 	    .config = n->config,
@@ -210,6 +214,7 @@ void network_close_engine_ends(struct network *n)
 	close_end(&n->addresses);
 	close_end(&n->events_write);
 	close_end(&n->messages_write);
+	published_close(&n->published);
 }
 
 int network_wait_for_engine(struct network *n)
@@ -284,6 +289,7 @@ void network_fini(struct network *n)
 	if (n->engine > 0)
 		(void)waitpid(n->engine, NULL, 0);
 	n->engine = -1;
+	published_fini(&n->published);
 	relay_fini(&n->messages);
 	relay_fini(&n->events);
 	policy_free(n->policy);

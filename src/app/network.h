@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "app/net_options.h"
+#include "app/published.h"
 #include "app/relay.h"
 #include "app/rules.h"
 #include "engine/engine.h"
@@ -27,8 +28,9 @@ struct network {
 	int ready;                        /* from the engine, until it is ready; -1: none */
 	int events_write;                 /* the engine's ends; -1: none */
 	int messages_write;
-	struct relay events;   /* from the engine to the events file */
-	struct relay messages; /* from the engine's standard error to ours */
+	struct published published; /* ports of the host that lead to the guest */
+	struct relay events;        /* from the engine to the events file */
+	struct relay messages;      /* from the engine's standard error to ours */
 };
 
 struct network network_none(void);
@@ -39,7 +41,7 @@ __attribute__((warn_unused_result)) int network_plan(struct network *n, struct n
 /* Notes what was planned; guest: what the guest is called. */
 void network_tell(const struct network *n, const char *guest);
 
-/* Counters, and pipes for what the engine tells; without events if options.events is NULL. 0, or -1 with one
+/* Counters, published ports, and pipes for what the engine tells; without events if options.events is NULL. 0, or -1 with one
  * sentence printed. */
 __attribute__((warn_unused_result)) int network_open(
     struct network *n, const struct net_options *options);
@@ -48,7 +50,7 @@ __attribute__((warn_unused_result)) int network_open(
 __attribute__((warn_unused_result)) int network_start_engine(
     struct network *n, const struct port_config *port);
 
-/* Closes the engine's ends of the pipes: when it is gone, so are they. */
+/* Closes the engine's ends of the pipes, and its sockets: when it is gone, so are they. */
 void network_close_engine_ends(struct network *n);
 
 /* Waits until the engine is confined and can take frames. 0, or -1: it tells itself why not. */

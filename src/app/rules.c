@@ -60,7 +60,8 @@ static int add_profiles(struct policy_builder *b, const struct net_options *o)
 /* --net none and nothing that could allow anything. */
 static bool is_without_network(const struct net_options *o)
 {
-	if (o->rules.count > 0 || o->has_default[POLICY_EGRESS] || o->profiles.count == 0)
+	if (o->rules.count > 0 || o->has_default[POLICY_EGRESS] || o->profiles.count == 0 ||
+	    o->publish.count > 0)
 		return false;
 	for (size_t i = 0; i < o->profiles.count; i++) {
 		if (strcmp(o->profiles.items[i], "none") != 0)

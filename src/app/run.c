@@ -135,6 +135,8 @@ _Noreturn static void be_init(const struct run *r, int channel, bool is_root)
 	    .channel = channel,
 	};
 
+	for (size_t i = 0; i < r->net.published.count; i++)
+		close(r->net.published.fds[i]);
 	if (munmap(r->net.counters, sizeof(*r->net.counters)) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	if (r->net.addresses >= 0)

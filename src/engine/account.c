@@ -60,6 +60,7 @@ void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 	    .proto = POLICY_TCP,
 	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
 	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
+	    .is_inbound = f->is_inbound,
 	    .verdict = f->verdict,
 	    .name = name_of(f->claim),
 	    .end = end,
@@ -72,6 +73,8 @@ void account_tcp_end(void *engine, const struct tcp_flow *f, enum flow_end end)
 
 	if (f->has_pins)
 		pins_release(&e->resolve.pins, &f->key.remote);
+	if (f->is_inbound)
+		event.remote = f->peer;
 	tell_end(e, &event);
 }
 
@@ -83,6 +86,7 @@ void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
 	    .proto = POLICY_UDP,
 	    .guest = {.addr = f->key.guest, .port = f->key.guest_port},
 	    .remote = {.addr = f->key.remote, .port = f->key.remote_port},
+	    .is_inbound = f->is_inbound,
 	    .verdict = f->verdict,
 	    .name = name_of(f->claim),
 	    .end = end,
@@ -95,10 +99,12 @@ void account_udp_end(void *engine, const struct udp_flow *f, enum flow_end end)
 
 	if (f->has_pins)
 		pins_release(&e->resolve.pins, &f->key.remote);
+	if (f->is_inbound)
+		event.remote = f->client.peer;
 	tell_end(e, &event);
 }
 
-static void tell_refusal(struct engine *e, struct engine_event *event)
+static void tell_bounded(struct engine *e, struct engine_event *event)
 {
 	event->start_ns = e->world.now_ns;
 	event->end_ns = e->world.now_ns;
@@ -109,6 +115,45 @@ static void tell_refusal(struct engine *e, struct engine_event *event)
 	event->count = 1 + e->events_suppressed;
 	e->events_suppressed = 0;
 	tell(e, event);
+}
+
+void account_inbound_refused(struct engine *e, enum policy_proto proto,
+    const struct endpoint *guest, const struct endpoint *peer, const struct policy_verdict *v,
+    enum drop_reason reason)
+{
+	struct engine_event event = {
+	    .kind = reason == DROP_POLICY ? EVENT_DENIED : EVENT_REFUSED,
+	    .proto = proto,
+	    .guest = *guest,
+	    .remote = *peer,
+	    .is_inbound = true,
+	    .verdict = *v,
+	    .reason = reason,
+	};
+
+	if (reason == DROP_POLICY)
+		e->world.counters->inbound_denied++;
+	else
+		e->world.counters->inbound_refused++;
+	tell_bounded(e, &event);
+}
+
+void account_published(struct engine *e, const struct publish_spec *spec)
+{
+	const struct netif_config *c = &e->netif.cfg;
+	struct engine_event event = {
+	    .kind = EVENT_PUBLISHED,
+	    .proto = spec->proto,
+	    .guest = {.addr = c->has_v4 ? c->guest_v4 : c->guest_v6, .port = spec->guest_port},
+	    .remote = spec->host,
+	    .is_inbound = true,
+	    .verdict = {.action = POLICY_ALLOW, .rule = POLICY_RULE_DEFAULT},
+	    .start_ns = e->world.now_ns,
+	    .end_ns = e->world.now_ns,
+	    .count = 1,
+	};
+
+	tell(e, &event);
 }
 
 static void set_ends(struct engine_event *event, const struct packet *p)
@@ -147,7 +192,7 @@ void account_denied_name(struct engine *e, const struct packet *p, const struct 
 
 	count_denied(e, p->proto);
 	set_ends(&event, p);
-	tell_refusal(e, &event);
+	tell_bounded(e, &event);
 }
 
 void account_denied(struct engine *e, const struct packet *p, const struct policy_verdict *v)
@@ -169,7 +214,7 @@ void account_flow_denied(struct engine *e, const struct flow_key *key,
 	};
 
 	count_denied(e, key->proto);
-	tell_refusal(e, &event);
+	tell_bounded(e, &event);
 }
 
 void account_refused(struct engine *e, const struct packet *p, const struct policy_verdict *v,
@@ -179,7 +224,7 @@ void account_refused(struct engine *e, const struct packet *p, const struct poli
 
 	netif_drop(&e->netif, reason);
 	set_ends(&event, p);
-	tell_refusal(e, &event);
+	tell_bounded(e, &event);
 }
 
 void account_query(

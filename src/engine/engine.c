@@ -124,11 +124,13 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	err |= udp_table_init(&e->udp, cfg->udp_limit, cfg->udp_idle_ns, &e->icmp);
 	err |= echo_init(&e->echo, &e->icmp);
 	err |= resolve_init(e);
+	err |= publish_init(e);
 	if (err) {
 		engine_free(e, now_ns);
 		return -ENOMEM;
 	}
 	e->tcp.on_end = account_tcp_end;
+	e->tcp.on_dialed = publish_on_dialed;
 	e->tcp.ctx = e;
 	e->tcp.on_flight = admit_tcp_flight;
 	e->udp.on_end = account_udp_end;
@@ -157,6 +159,7 @@ void engine_free(struct engine *e, uint64_t now_ns)
 	udp_table_close_all(&e->udp, &e->world);
 	account_fini(e);
 	flush(e);
+	publish_fini(e);
 	resolve_fini(e);
 	echo_fini(&e->echo, &e->world);
 	udp_table_fini(&e->udp);
@@ -244,6 +247,10 @@ void engine_on_sock(struct engine *e, struct sock_owner owner, uint32_t events, 
 		resolve_on_sock(e, owner.ref.index, events);
 		e->has_more_answers = true;
 		break;
+	case SOCK_LISTEN:
+	case SOCK_PUBLISHED:
+		publish_on_sock(e, owner.ref, events);
+		break;
 	}
 }
 
@@ -330,21 +337,40 @@ static void expire_timers(struct engine *e)
 		case TIMER_DNS:
 			resolve_on_timer(e);
 			break;
+		case TIMER_PUBLISH:
+			publish_on_timer(e);
+			break;
 		}
 	}
 }
 
-/* Both kinds of flows. One that has filled all the room that there is comes last the next time. False: no room
+/* Who wants room towards the guest. */
+enum flow_kind {
+	FLOW_TCP,
+	FLOW_UDP,
+	FLOW_UDP_INBOUND,
+};
+
+static bool serve_kind(struct engine *e, uint8_t kind)
+{
+	if (kind == FLOW_TCP)
+		return tcp_table_serve(&e->tcp, &e->world, PASS_BYTES);
+	if (kind == FLOW_UDP)
+		return udp_table_serve(&e->udp, &e->world, PASS_BYTES);
+	return publish_udp_serve(e);
+}
+
+/* All kinds of flows. One that has filled all the room that there is comes last the next time. False: no room
  * towards the guest. */
 static bool serve_flows(struct engine *e)
 {
-	for (int i = 0; i < 2; i++) {
-		bool is_udp = e->is_udp_first != (i > 0);
-		bool has_room = is_udp ? udp_table_serve(&e->udp, &e->world, PASS_BYTES)
-				       : tcp_table_serve(&e->tcp, &e->world, PASS_BYTES);
+	static const unsigned int kinds = FLOW_UDP_INBOUND + 1;
 
-		if (!has_room) {
-			e->is_udp_first = !is_udp;
+	for (unsigned int i = 0; i < kinds; i++) {
+		uint8_t kind = (uint8_t)((e->first_kind + i) % kinds);
+
+		if (!serve_kind(e, kind)) {
+			e->first_kind = (uint8_t)((kind + 1U) % kinds);
 			return false;
 		}
 	}
@@ -367,12 +393,23 @@ static bool serve(struct engine *e)
 		e->has_more_echo = echo_serve(&e->echo, &e->world);
 	return e->has_more_echo || e->has_more_answers ||
 	       !list_is_empty(&e->resolve.streams.ready) || !list_is_empty(&e->tcp.dirty) ||
-	       !list_is_empty(&e->udp.dirty);
+	       !list_is_empty(&e->udp.dirty) || !list_is_empty(&e->publish.udp_ready);
+}
+
+/* Datagram flows that have been silent for too long. True: there are more. */
+static bool end_idle(struct engine *e)
+{
+	bool has_more = udp_table_on_timer(&e->udp, &e->world);
+
+	if (e->publish.udp_guest_ports)
+		has_more |= udp_table_on_timer(&e->publish.udp, &e->world);
+	return has_more;
 }
 
 int engine_run(struct engine *e, uint64_t now_ns)
 {
 	bool has_more;
+	bool has_clients;
 
 	e->world.now_ns = now_ns;
 	e->world.counters->passes++;
@@ -388,11 +425,12 @@ int engine_run(struct engine *e, uint64_t now_ns)
 		e->passes_untimed = 0;
 	}
 	if (e->has_more_idle)
-		e->has_more_idle = udp_table_on_timer(&e->udp, &e->world);
+		e->has_more_idle = end_idle(e);
 	tcp_table_delayed(&e->tcp, &e->world);
+	has_clients = publish_serve(e);
 	has_more = serve(e);
 	flush(e);
-	return e->has_frames || has_more || e->has_more_idle;
+	return e->has_frames || has_more || has_clients || e->has_more_idle;
 }
 
 void engine_on_link_gone(struct engine *e, uint64_t now_ns)

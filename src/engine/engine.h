@@ -13,7 +13,9 @@
 #include <stdint.h>
 
 #include "base/name.h"
+#include "base/pool.h"
 #include "engine/event.h"
+#include "engine/publish_spec.h"
 #include "flow/sock.h"
 #include "policy/policy.h"
 #include "stack/counters.h"
@@ -99,6 +101,14 @@ __attribute__((warn_unused_result)) int engine_set_limits(
 /* From now on these are the host's resolvers, at most ENGINE_RESOLVERS_MAX. What was learned from others is forgotten; what
  * is under way goes on. */
 void engine_set_resolvers(struct engine *e, const struct endpoint *servers, uint32_t count);
+
+/* Publishes a port from now on. sock is bound, and for TCP listening, and belongs to the engine from here on if 0 is
+ * returned; -ENOMEM, -ENOSPC (PUBLISH_MAX), or why it cannot be watched. ret_port names the port. */
+__attribute__((warn_unused_result)) int engine_publish_add(
+    struct engine *e, const struct publish_spec *spec, int sock, struct pool_ref *ret_port);
+
+/* No more clients are let in; connections that stand or are being opened stay. 0 or -ENOENT. Not from on_event. */
+int engine_publish_remove(struct engine *e, struct pool_ref port);
 
 /* The port may have frames, or has room again. */
 void engine_on_frames(struct engine *e);

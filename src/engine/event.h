@@ -16,10 +16,11 @@
 #include "wire/drop.h"
 
 enum event_kind {
-	EVENT_FLOW_END, /* a flow that was let through has ended */
-	EVENT_DENIED,   /* a connection, datagram flow or echo request was refused by policy */
-	EVENT_REFUSED,  /* ... or by a limit of sluice itself; reason says which */
-	EVENT_QUERY,    /* a name was asked for */
+	EVENT_FLOW_END,  /* a flow that was let through has ended */
+	EVENT_DENIED,    /* a connection, datagram flow or echo request was refused by policy */
+	EVENT_REFUSED,   /* ... or by a limit of sluice itself; reason says which */
+	EVENT_PUBLISHED, /* a port of the host (remote) leads to one of the guest from now on */
+	EVENT_QUERY,     /* a name was asked for */
 	EVENT_FLOW_ENDS_LIMITED, /* count ends of flows were not told; only kind, times and count are set */
 };
 
@@ -37,7 +38,8 @@ struct engine_event {
 	enum event_kind kind;
 	enum policy_proto proto;
 	struct endpoint guest;         /* port 0 for ICMP */
-	struct endpoint remote;        /* as the guest dialed it */
+	struct endpoint remote;        /* as the guest dialed it; or the client, if is_inbound */
+	bool is_inbound;               /* a client of a published port has opened it */
 	struct policy_verdict verdict; /* that let it through, or refused it */
 	/* That it was for, as far as is known; NULL: none. For the call only. */
 	const struct name *name;

@@ -90,7 +90,10 @@ static enum drop_reason input_udp(struct engine *e, const struct packet *p)
 	struct flow_key key = flow_key_of(p, p->udp.src_port, p->udp.dst_port);
 	uint32_t hash;
 	struct udp_flow *f;
+	enum drop_reason why;
 
+	if (publish_on_datagram(e, p, &why))
+		return why;
 	if (p->udp.dst_port == DNS_PORT)
 		return resolve_on_query(e, p);
 	hash = flow_hash(&e->world, &key);

@@ -6,12 +6,14 @@
  *	input.c    what becomes of a frame
  *	admit.c    the one place that judges and the one place that dials
  *	resolve.c  DNS; see resolve.h
+ *	publish.c, publish_udp.c  published ports: clients of the host on their way to the guest
  *	account.c  events
  */
 #ifndef SLUICE_ENGINE_INTERNAL_H
 #define SLUICE_ENGINE_INTERNAL_H
 
 #include "engine/engine.h"
+#include "engine/publish.h"
 #include "engine/resolve.h"
 #include "flow/echo.h"
 #include "flow/flow.h"
@@ -39,11 +41,12 @@ struct engine {
 	struct udp_table udp;
 	struct echo echo;
 	struct resolve resolve;
+	struct publish publish;
 	bool has_guest_mac;          /* a link's first frame has come, or the MAC is not learned */
 	bool has_frames;             /* the port has announced frames */
 	uint8_t passes_untimed;      /* in a row, with timers that may be due */
 	bool was_burst;              /* the last pass found several frames */
-	bool is_udp_first;           /* the next time that flows are served */
+	uint8_t first_kind;          /* the next time that flows are served; enum flow_kind */
 	bool has_more_idle;          /* UDP flows that are to end */
 	bool has_more_echo;          /* echo replies wait in a socket */
 	bool has_more_answers;       /* answers of resolvers wait in a socket */
@@ -174,5 +177,13 @@ void account_query(
 /* A flow was denied by what it named. */
 void account_flow_denied(struct engine *e, const struct flow_key *key,
     const struct policy_verdict *v, const struct name *name);
+
+/* The same for a client of a published port; DROP_POLICY: denied. */
+void account_inbound_refused(struct engine *e, enum policy_proto proto,
+    const struct endpoint *guest, const struct endpoint *peer, const struct policy_verdict *v,
+    enum drop_reason reason);
+
+/* A port is published from now on. */
+void account_published(struct engine *e, const struct publish_spec *spec);
 
 #endif

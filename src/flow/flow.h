@@ -57,6 +57,7 @@ enum timer_kind {
 	TIMER_LINK,       /* router advertisements */
 	TIMER_REASSEMBLY, /* fragments that are too old */
 	TIMER_DNS,        /* queries without an answer */
+	TIMER_PUBLISH,    /* clients that could not be taken in */
 };
 
 /* The world of a flow; one per engine. */

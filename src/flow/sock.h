@@ -36,8 +36,10 @@ enum sock_kind {
 	SOCK_TCP,
 	SOCK_UDP,
 	SOCK_PING,
-	SOCK_DNS,     /* a datagram socket to a resolver */
-	SOCK_DNS_TCP, /* a connection to one */
+	SOCK_DNS,       /* a datagram socket to a resolver */
+	SOCK_DNS_TCP,   /* a connection to one */
+	SOCK_LISTEN,    /* a published TCP port */
+	SOCK_PUBLISHED, /* a published UDP port */
 };
 
 struct sock_owner {
@@ -58,6 +60,14 @@ struct sock_error {
 	size_t len;         /* bytes of the datagram that came back, at the caller's buffer */
 };
 
+/* How a datagram leaves a socket that is not connected. */
+struct sock_send {
+	uint16_t gso_size; /* as of udp_send() */
+	bool has_df;
+	const struct endpoint *to;
+	const struct ip_addr *from; /* an address of the host; unset: it chooses */
+};
+
 struct sock_ops {
 	/* Starts to connect; SOCK_WRITABLE or SOCK_ERROR follows. */
 	int (*tcp_connect)(
@@ -74,6 +84,14 @@ struct sock_ops {
 	/* No more data will be sent: FIN. */
 	int (*tcp_shutdown)(void *host, int sock);
 
+	/* The next client of a listening socket. The socket is not watched until sock_adopt(). -EAGAIN: nobody waits;
+	 * -EMFILE, -ENFILE, -ENOMEM, -ENOBUFS: not now. */
+	int (*tcp_accept)(void *host, int listener, int *ret_sock, struct endpoint *ret_peer);
+	/* The address of the host that a client has come to. 0 or -errno. */
+	int (*tcp_local)(void *host, int sock, struct endpoint *ret_local);
+	/* From now on the engine is told of a socket that it has not opened itself: listening, accepted or bound. */
+	int (*adopt)(void *host, int sock, struct sock_owner owner);
+
 	/* A socket connected to a destination. family is that of the guest's packets. */
 	int (*udp_open)(
 	    void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock);
@@ -86,6 +104,13 @@ struct sock_ops {
 	 * SOCK_DNS always one. */
 	ssize_t (*udp_recv)(void *host, int sock, const struct iovec *iov, size_t iov_count,
 	    uint16_t *ret_gso_size);
+	/* The same of a bound socket, with who has sent it, and to which address of the host (unset: unknown, or not one
+	 * to answer from). */
+	ssize_t (*udp_recv_from)(void *host, int sock, const struct iovec *iov, size_t iov_count,
+	    uint16_t *ret_gso_size, struct endpoint *ret_from, struct ip_addr *ret_local);
+	/* As udp_send(). */
+	ssize_t (*udp_send_to)(void *host, int sock, const struct iovec *iov, size_t iov_count,
+	    const struct sock_send *how);
 	/* The path's MTU as the host knows it, or 0. */
 	uint32_t (*udp_mtu)(void *host, int sock);
 	/* The next error from the socket's error queue: 1 and an error, with the start of the datagram

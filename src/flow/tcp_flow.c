@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/wr.h"
+#include "flow/inbound.h"
 
 enum {
 	WND_BASE_MIN = 8192,
@@ -57,6 +58,7 @@ void tcp_table_fini(struct tcp_table *t)
 {
 	pool_fini(&t->pool);
 	htab_fini(&t->index);
+	free(t->look);
 }
 
 struct tcp_flow *tcp_flow_find(const struct tcp_table *t, const struct flow_key *key, uint32_t hash)
@@ -127,6 +129,8 @@ static void leave_index(struct tcp_table *t, struct tcp_flow *f)
 static void release(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	assert(f->sock == SOCK_NONE && t->burst.flow != f);
+	inbound_dialed(t, f);
+	inbound_fini(f);
 	if (f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED)
 		leave_embryos(t, f);
 	uncount(t, w, f);
@@ -167,7 +171,8 @@ void tcp_flow_abort(
 	if (to_guest && is_known) {
 		/* A frame that finds no room is lost like any other; the guest asks again and is
 		 * answered by tcp_reply_reset(). */
-		(void)tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_RST | TCP_ACK);
+		(void)tcp_flow_send_bare(w, f, f->conn.snd_nxt,
+		    f->conn.state == TCPS_SYN_SENT ? TCP_RST : TCP_RST | TCP_ACK);
 		w->counters->tcp_resets_sent++;
 	}
 	(void)close_sock(w, f, true);
@@ -240,17 +245,12 @@ static uint16_t mss_max(const struct netif *n, uint8_t family)
 	return (uint16_t)(n->cfg.mtu - ip - TCP_HDR_SIZE);
 }
 
-struct tcp_flow *tcp_flow_open(struct tcp_table *t, struct flow_world *w, const struct packet *syn,
+/* A flow that is counted, without a connection yet. NULL and a reason. */
+static struct tcp_flow *new_flow(struct tcp_table *t, struct flow_world *w,
     const struct flow_key *key, uint32_t hash, enum drop_reason *ret_why)
 {
 	struct tcp_flow *f;
 
-	if (t->embryo_count >= t->limits.embryos) {
-		/* A flood of SYNs displaces its own oldest, so that a connection which opens quickly
-		 * still finds a place. The guest repeats the SYN of one that was displaced. */
-		netif_drop(w->netif, DROP_TCP_BACKLOG);
-		tcp_flow_abort(t, w, flow_of_life(list_first(&t->embryos)), FLOW_END_EVICTED, true);
-	}
 	if (t->active >= t->limits.flows) {
 		*ret_why = DROP_TCP_LIMIT;
 		return NULL;
@@ -272,17 +272,34 @@ struct tcp_flow *tcp_flow_open(struct tcp_table *t, struct flow_world *w, const 
 	list_init(&f->dirty);
 	list_init(&f->delayed);
 	list_init(&f->life);
-	tcp_open(&f->conn, syn, initial_seq(w, key), mss_max(w->netif, key->family), w->now_ns);
-	list_append(&t->embryos, &f->life);
-	t->embryo_count++;
 	t->active++;
 	w->counters->tcp_flows++;
 	w->counters->tcp_active++;
+	return f;
+}
+
+struct tcp_flow *tcp_flow_open(struct tcp_table *t, struct flow_world *w, const struct packet *syn,
+    const struct flow_key *key, uint32_t hash, enum drop_reason *ret_why)
+{
+	struct tcp_flow *f;
+
+	if (t->embryo_count >= t->limits.embryos) {
+		/* A flood of SYNs displaces its own oldest, so that a connection which opens quickly
+		 * still finds a place. The guest repeats the SYN of one that was displaced. */
+		netif_drop(w->netif, DROP_TCP_BACKLOG);
+		tcp_flow_abort(t, w, flow_of_life(list_first(&t->embryos)), FLOW_END_EVICTED, true);
+	}
+	f = new_flow(t, w, key, hash, ret_why);
+	if (!f)
+		return NULL;
+	tcp_open(&f->conn, syn, initial_seq(w, key), mss_max(w->netif, key->family), w->now_ns);
+	list_append(&t->embryos, &f->life);
+	t->embryo_count++;
 	tcp_flow_arm(t, w, f);
 	return f;
 }
 
-/* 0, or -EAGAIN: no room towards the guest. */
+/* The SYN-ACK, or in SYN-SENT the SYN. 0, or -EAGAIN: no room towards the guest. */
 static int send_synack(struct flow_world *w, struct tcp_flow *f)
 {
 	uint32_t head_len = netif_ip_head_len(f->key.family);
@@ -299,7 +316,7 @@ static int send_synack(struct flow_world *w, struct tcp_flow *f)
 	    .seq = f->conn.snd_una,
 	    .ack = f->conn.rcv_nxt,
 	    .wnd = (uint16_t)(f->conn.rcv_adv - f->conn.rcv_nxt),
-	    .flags = TCP_SYN | TCP_ACK,
+	    .flags = f->conn.state == TCPS_SYN_SENT ? TCP_SYN : TCP_SYN | TCP_ACK,
 	    .mss = mss_max(w->netif, f->key.family),
 	    .wscale = f->conn.rcv_shift > 0 ? f->conn.rcv_shift : 0xff,
 	};
@@ -334,9 +351,27 @@ void tcp_flow_connected(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 	tcp_flow_arm(t, w, f);
 }
 
+struct tcp_flow *tcp_flow_dial(struct tcp_table *t, struct flow_world *w,
+    const struct flow_key *key, uint32_t hash, int sock, enum drop_reason *ret_why)
+{
+	struct tcp_flow *f = new_flow(t, w, key, hash, ret_why);
+
+	if (!f)
+		return NULL;
+	f->sock = sock;
+	f->is_inbound = true;
+	f->is_dialing = true;
+	tcp_dial(&f->conn, initial_seq(w, key), mss_max(w->netif, key->family), f->wnd_target,
+	    w->now_ns);
+	(void)answer_syn(t, w, f);
+	tcp_flow_arm(t, w, f);
+	return f;
+}
+
 static void on_established(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f)
 {
 	leave_embryos(t, f);
+	inbound_dialed(t, f);
 	f->is_undelivered = true;
 	t->undelivered++;
 	w->counters->tcp_established++;
@@ -359,6 +394,9 @@ void tcp_flow_on_timer(struct tcp_table *t, struct flow_world *w, struct tcp_flo
 	case TCP_DUE_SYNACK:
 		if (!answer_syn(t, w, f))
 			tcp_unsent(&f->conn);
+		break;
+	case TCP_DUE_ACK:
+		(void)tcp_flow_send_bare(w, f, f->conn.snd_nxt, TCP_ACK);
 		break;
 	case TCP_DUE_PROBE:
 		w->counters->tcp_zero_window_probes++;
@@ -400,7 +438,8 @@ static bool on_control(struct tcp_table *t, struct flow_world *w, struct tcp_flo
     const struct packet *p, const struct tcp_in *in)
 {
 	if ((in->flags & TCP_IN_RESET) != 0) {
-		tcp_flow_abort(t, w, f, FLOW_END_GUEST_RESET, false);
+		tcp_flow_abort(
+		    t, w, f, f->is_dialing ? FLOW_END_REFUSED : FLOW_END_GUEST_RESET, false);
 		return true;
 	}
 	if (in->drop == DROP_TCP_CONFLICT) {
@@ -471,7 +510,7 @@ bool tcp_flow_on_segment(
 	if ((in.flags & TCP_IN_ESTABLISHED) != 0)
 		on_established(t, w, f);
 	if (in.acked > 0) {
-		f->unconsumed += in.acked;
+		f->unconsumed += inbound_acked(f, in.acked);
 		f->acks_unconsumed++;
 	}
 	if (!tcp_flow_take(t, w, f, p, &in))
@@ -501,7 +540,8 @@ void tcp_flow_on_sock(
 	f->has_urgent |= (events & SOCK_URGENT) != 0;
 	if ((events & (SOCK_READABLE | SOCK_HANGUP | SOCK_ERROR)) != 0) {
 		f->is_readable = !f->is_eof;
-		if (f->conn.state != TCPS_SYN_RECEIVED)
+		if ((f->conn.state != TCPS_SYN_RECEIVED && f->conn.state != TCPS_SYN_SENT) ||
+		    (f->is_dialing && f->is_remote_dead))
 			tcp_flow_mark(t, f);
 	}
 	if (((events & SOCK_WRITABLE) != 0 || f->is_remote_dead) && f->spill.len > 0 &&
@@ -539,7 +579,9 @@ bool tcp_table_serve(struct tcp_table *t, struct flow_world *w, uint32_t max_byt
 		struct tcp_flow *f = container_of(n, struct tcp_flow, dirty);
 		uint32_t bytes = 0;
 
-		if (f->is_synack_due && f->conn.state == TCPS_SYN_RECEIVED && send_synack(w, f))
+		if (f->is_synack_due &&
+		    (f->conn.state == TCPS_SYN_RECEIVED || f->conn.state == TCPS_SYN_SENT) &&
+		    send_synack(w, f))
 			return false;
 		list_remove(n);
 		switch (tcp_flow_serve(t, w, f, min_u32(max_bytes, TCP_TURN_BYTES), &bytes)) {

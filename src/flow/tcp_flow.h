@@ -49,6 +49,8 @@ struct tcp_flow {
 	bool is_synack_due;  /* the SYN-ACK has found no room towards the guest */
 	bool is_counted;     /* among the active flows: not in TIME-WAIT */
 	bool is_detached;    /* not in the index: its ends belong to a newer connection */
+	bool is_inbound;     /* a client of the host has opened it (inbound.h) */
+	bool is_dialing;     /* ... and the guest has not yet answered */
 	int error;           /* errno of the socket, when is_remote_dead */
 
 	struct tcp_conn conn;
@@ -62,7 +64,14 @@ struct tcp_flow {
 
 	struct first_flight
 	    *flight; /* what the guest says is held until this is known; NULL: it is not held */
-	struct flight_claim *claim;    /* what the first flight was; NULL: it was never looked at */
+	struct flight_claim *claim; /* what the first flight was; NULL: it was never looked at */
+	struct endpoint peer;       /* inbound: the client */
+	struct pool_ref publish;    /* inbound: the published port */
+	uint16_t
+	    prologue_len; /* inbound: bytes to the guest before the client's, not yet acknowledged */
+	uint8_t *prologue; /* owned; the last prologue_len of prologue_size bytes are left */
+	uint16_t prologue_size;
+	struct inbound_guard *guard;   /* inbound, owned: what it lets pass; NULL: everything */
 	struct policy_verdict verdict; /* that admitted it */
 	uint32_t generation;           /* of the policy by which it was judged last */
 	bool has_pins;                 /* names/pins.h: the flow holds those of its address */
@@ -99,7 +108,8 @@ struct tcp_table {
 	uint32_t undelivered; /* flows with is_undelivered */
 	uint32_t wnd_base;    /* wnd_target of a new flow */
 	struct tcp_burst burst;
-	uint64_t wnd_spare;         /* bytes that wnd_targets may still grow by, in total */
+	uint8_t *look;      /* HTTP1_GUARD_HEAD_MAX bytes for inbound_limit(); NULL until needed */
+	uint64_t wnd_spare; /* bytes that wnd_targets may still grow by, in total */
 	struct list_node dirty;     /* flows with something to send, in order of service */
 	struct list_node delayed;   /* flows that owe an ACK, oldest first */
 	struct list_node embryos;   /* SYN-HELD and SYN-RECEIVED, oldest first */
@@ -108,6 +118,8 @@ struct tcp_table {
 	void (*on_end)(void *ctx, const struct tcp_flow *f, enum flow_end end);
 	/* What a held flow's first flight is has been found, in f->claim. True: it may pass; false: the flow ends. */
 	bool (*on_flight)(void *ctx, struct tcp_flow *f);
+	/* A flow to the guest has got its answer, or has ended without; once for each. */
+	void (*on_dialed)(void *ctx, const struct tcp_flow *f);
 	void *ctx;
 };
 
@@ -131,6 +143,11 @@ __attribute__((warn_unused_result)) int tcp_flow_hold(struct tcp_flow *f);
 
 /* Lets a held flow pass: what has come goes to the socket at once. False if the flow was freed. */
 bool tcp_flow_let_pass(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
+
+/* A flow to the guest in SYN-SENT, whose SYN is sent or waits for room. It takes sock over. NULL and a reason, as
+ * above; sock is then still the caller's. */
+struct tcp_flow *tcp_flow_dial(struct tcp_table *t, struct flow_world *w,
+    const struct flow_key *key, uint32_t hash, int sock, enum drop_reason *ret_why);
 
 /* Ends a flow in SYN-HELD without a word to the guest. */
 void tcp_flow_drop_held(
@@ -228,8 +245,16 @@ void tcp_flow_abort(struct tcp_table *t, struct flow_world *w, struct tcp_flow *
  * if it was freed. */
 bool tcp_flow_finish(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f);
 
+/* What a peek of asked bytes at off says of the socket's queue. Returns the bytes that came. */
+uint32_t tcp_flow_on_peeked(
+    struct tcp_table *t, struct tcp_flow *f, uint32_t off, ssize_t got, uint32_t asked);
+
 /* Sends a segment without data. 0 or -EAGAIN. */
 int tcp_flow_send_bare(struct flow_world *w, struct tcp_flow *f, uint32_t seq, uint8_t flags);
+
+/* Sends len bytes of data, at most the MSS, at snd_nxt, which it leaves where it is. 0 or -EAGAIN. */
+int tcp_flow_send_bytes(
+    struct flow_world *w, struct tcp_flow *f, const uint8_t *bytes, uint32_t len);
 
 /* Bytes that the guest may send now beyond what was received. */
 uint32_t tcp_flow_room(const struct tcp_flow *f);

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 
+#include "flow/inbound.h"
+
 enum {
 	SPILL_IOV = 16,
 	/* Largest wnd_target: what is under way should be in a cache when it is copied. */
@@ -71,6 +73,29 @@ int tcp_flow_send_bare(struct flow_world *w, struct tcp_flow *f, uint32_t seq, u
 	if (err)
 		return err;
 	build_header(f, &slot, seq, advertise(f), flags);
+	netif_commit_l4(w->netif, &slot, &ip, TCP_HDR_SIZE, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
+	return 0;
+}
+
+int tcp_flow_send_bytes(
+    struct flow_world *w, struct tcp_flow *f, const uint8_t *bytes, uint32_t len)
+{
+	struct nic *nic = w->netif->nic;
+	struct netif_ip ip = ip_of(f, TCP_HDR_SIZE + len);
+	struct nic_slot slot;
+	int err =
+	    nic->ops->reserve(nic, netif_ip_head_len(f->key.family) + TCP_HDR_SIZE, len, &slot);
+
+	if (err)
+		return err;
+	for (uint32_t i = 0, at = 0; i < slot.body_count && at < len; i++) {
+		uint32_t n =
+		    slot.body[i].iov_len < len - at ? (uint32_t)slot.body[i].iov_len : len - at;
+
+		memcpy(slot.body[i].iov_base, bytes + at, n);
+		at += n;
+	}
+	build_header(f, &slot, f->conn.snd_nxt, advertise(f), TCP_ACK | TCP_PSH);
 	netif_commit_l4(w->netif, &slot, &ip, TCP_HDR_SIZE, TCP_CSUM_OFF, VNET_GSO_NONE, 0);
 	return 0;
 }
@@ -353,8 +378,7 @@ static uint32_t gather(const struct nic_slot *slots, uint32_t count, struct iove
 	return n;
 }
 
-/* What a peek of asked bytes at off says of the queue. Returns the bytes that came. */
-static uint32_t on_peeked(
+uint32_t tcp_flow_on_peeked(
     struct tcp_table *t, struct tcp_flow *f, uint32_t off, ssize_t got, uint32_t asked)
 {
 	/* Without SO_PEEK_OFF no peek reaches behind the urgent mark from before it: when the guest has
@@ -415,6 +439,7 @@ static void commit_frames(struct flow_world *w, struct tcp_flow *f, struct nic_s
 	}
 	if (seq_lt(f->conn.snd_max, seq)) {
 		f->rx_bytes += seq - f->conn.snd_max;
+		inbound_sent(f, seq - f->conn.snd_max);
 		w->counters->tcp_rx_bytes += seq - f->conn.snd_max;
 	}
 	tcp_sent(&f->conn, got, has_fin, w->now_ns);
@@ -438,7 +463,7 @@ static bool send_data(
 		return false;
 	iov_count = gather(slots, count, iov, NIC_IOV_MAX, &asked);
 	got = w->ops->tcp_peek(w->host, f->sock, off, iov, iov_count);
-	*ret_sent = on_peeked(t, f, off, got, asked);
+	*ret_sent = tcp_flow_on_peeked(t, f, off, got, asked);
 	commit_frames(w, f, slots, count, *ret_sent, per_frame);
 	return true;
 }
@@ -508,7 +533,7 @@ static void look_behind(struct tcp_table *t, struct flow_world *w, struct tcp_fl
 
 	if (f->is_readable && f->conn.snd_wnd == 0 && f->conn.snd_una == f->conn.snd_max &&
 	    !f->conn.is_persist_timed)
-		(void)on_peeked(t, f, f->unconsumed,
+		(void)tcp_flow_on_peeked(t, f, f->unconsumed,
 		    w->ops->tcp_peek(w->host, f->sock, f->unconsumed, &iov, 1), 1);
 }
 
@@ -529,8 +554,12 @@ enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct
 		return TCP_SERVED_IDLE;
 	if (f->conn.state == TCPS_CLOSED)
 		return end_unheard(t, w, f);
+	if (f->is_dialing)
+		return inbound_serve_dialing(t, w, f);
 	if (f->conn.state == TCPS_SYN_RECEIVED)
 		return send_ack(w, f) ? TCP_SERVED_IDLE : TCP_SERVED_NO_ROOM;
+	if (f->prologue_len > 0)
+		return inbound_serve_prologue(w, f);
 	if (!consume(t, w, f))
 		return TCP_SERVED_GONE;
 	if (f->sock != SOCK_NONE)
@@ -539,6 +568,8 @@ enum tcp_served tcp_flow_serve(struct tcp_table *t, struct flow_world *w, struct
 		uint32_t n = tcp_sendable(&f->conn, available(f), w->now_ns);
 		uint32_t sent;
 
+		if (n > 0 && f->guard && !inbound_limit(t, w, f, &n))
+			return TCP_SERVED_GONE;
 		if (n == 0)
 			break;
 		if (*ret_bytes >= max_bytes)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/wr.h"
+#include "flow/udp_inbound.h"
 
 enum {
 	TURN_DATAGRAMS = 32, /* system calls for one flow before the next has its turn */
@@ -43,6 +44,7 @@ void udp_table_fini(struct udp_table *t)
 {
 	pool_fini(&t->pool);
 	htab_fini(&t->index);
+	htab_fini(&t->by_peer);
 	free(t->scratch);
 	t->scratch = NULL;
 }
@@ -123,6 +125,7 @@ struct udp_flow *udp_flow_open(
 /* What the flow held is given back, and its end is told. */
 static void end(struct udp_table *t, struct flow_world *w, struct udp_flow *f, enum flow_end why)
 {
+	udp_inbound_leave(t, f);
 	if (f->sock != SOCK_NONE)
 		w->ops->close(w->host, f->sock, false);
 	f->sock = SOCK_NONE;
@@ -211,11 +214,32 @@ static void tell_error(struct udp_table *t, struct flow_world *w, const struct u
 	(void)icmp_out_quote(t->icmp, &q, &e, w->now_ns);
 }
 
+void udp_flow_drain_shared(
+    struct udp_table *t, struct flow_world *w, struct pool_ref publish, int sock)
+{
+	uint8_t payload[QUOTE_MAX];
+	struct sock_error err;
+
+	for (int i = 0; i < ERRORS_MAX; i++) {
+		const struct udp_flow *f;
+
+		if (w->ops->error_next(w->host, sock, &err, payload, sizeof(payload)) != 1)
+			return;
+		f = udp_inbound_find(t, w, publish, &err.to);
+		if (f)
+			tell_error(t, w, f, &err, payload);
+	}
+}
+
 static void drain_errors(struct udp_table *t, struct flow_world *w, struct udp_flow *f)
 {
 	uint8_t payload[QUOTE_MAX];
 	struct sock_error err;
 
+	if (f->is_inbound) {
+		udp_flow_drain_shared(t, w, f->client.publish, f->sock);
+		return;
+	}
 	for (int i = 0; i < ERRORS_MAX; i++) {
 		if (w->ops->error_next(w->host, f->sock, &err, payload, sizeof(payload)) != 1)
 			return;
@@ -243,6 +267,18 @@ static enum drop_reason refuse(
 	return DROP_UDP_SEND;
 }
 
+static ssize_t send(struct flow_world *w, const struct udp_flow *f, const struct iovec *iov,
+    uint32_t count, uint16_t gso, bool has_df)
+{
+	if (!f->is_inbound)
+		return w->ops->udp_send(w->host, f->sock, iov, count, gso, has_df);
+	return w->ops->udp_send_to(w->host, f->sock, iov, count,
+	    &(struct sock_send){.gso_size = gso,
+		.has_df = has_df,
+		.to = &f->client.peer,
+		.from = &f->client.local});
+}
+
 enum drop_reason udp_flow_send(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p)
 {
@@ -259,7 +295,7 @@ enum drop_reason udp_flow_send(
 	/* An error of an earlier datagram is reported in place of sending this one: told, then again. Of
 	 * several datagrams some may have gone out. */
 	for (int tries = 0; tries < 2; tries++) {
-		err = w->ops->udp_send(w->host, f->sock, iov, count, gso, p->has_df);
+		err = send(w, f, iov, count, gso, p->has_df);
 		if (err == -EMSGSIZE && (tries > 0 || gso > 0))
 			return too_big(t, w, f, p);
 		if (err == 0 || err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM)
@@ -268,7 +304,7 @@ enum drop_reason udp_flow_send(
 	}
 	if (err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM)
 		return DROP_UDP_SEND;
-	if (is_way_lost((int)-err)) {
+	if (is_way_lost((int)-err) && !f->is_inbound) {
 		udp_flow_fail(t, w, f, (int)-err);
 		err = -f->down_error;
 	}
@@ -366,6 +402,13 @@ static void deliver(struct udp_table *t, struct flow_world *w, struct udp_flow *
 	build_header(f, len, slot->head + head);
 	netif_commit_l4(w->netif, slot, &ip, UDP_HDR_SIZE, UDP_CSUM_OFF,
 	    gso_size > 0 ? VNET_GSO_USO : VNET_GSO_NONE, gso_size);
+}
+
+void udp_flow_deliver(struct udp_table *t, struct flow_world *w, struct udp_flow *f,
+    struct nic_slot *slot, uint32_t n, uint16_t gso_size)
+{
+	udp_flow_touch(t, w, f);
+	deliver(t, w, f, slot, n, gso_size);
 }
 
 enum served {

@@ -29,9 +29,17 @@
 
 struct udp_flight;
 
+/* Who has come to which published port, and from where the answers are to leave. */
+struct udp_client {
+	struct pool_ref publish;
+	struct endpoint peer;
+	struct ip_addr local; /* unset: whatever the host chooses */
+	int sock;             /* of the port, borrowed */
+};
+
 struct udp_flow {
 	struct pool_head head;
-	int sock; /* SOCK_NONE: not opened yet, or down */
+	int sock; /* SOCK_NONE: not opened yet, or down. Inbound: the port's */
 	struct flow_key key;
 	uint32_t hash;
 	int down_error;         /* errno by which it has ended; 0: it has not */
@@ -41,9 +49,13 @@ struct udp_flow {
 	struct list_node age;   /* udp_table.age */
 	uint64_t heard_ns;      /* last datagram, either way */
 
-	struct udp_flight *flight;     /* rules by name decide by what it is; NULL: they do not */
-	struct flight_claim *claim;    /* what it was the last time; NULL: not known */
-	bool has_pins;                 /* names/pins.h: the flow holds those of its address */
+	struct udp_flight *flight;  /* rules by name decide by what it is; NULL: they do not */
+	struct flight_claim *claim; /* what it was the last time; NULL: not known */
+	bool has_pins;              /* names/pins.h: the flow holds those of its address */
+	bool is_inbound;            /* a client of a published port has opened it (udp_inbound.h) */
+	uint32_t peer_hash;         /* inbound: where it is in udp_table.by_peer */
+	struct udp_client client;   /* inbound */
+
 	struct policy_verdict verdict; /* that admitted it */
 	uint32_t generation;           /* of the policy by which it was judged last */
 	uint64_t start_ns;
@@ -54,6 +66,7 @@ struct udp_flow {
 struct udp_table {
 	struct pool pool;
 	struct htab index;
+	struct htab by_peer; /* of a table of inbound flows */
 	uint64_t idle_ns;
 	struct list_node dirty; /* flows to be served, in order */
 	struct list_node age;   /* all flows, the longest idle first */
@@ -109,6 +122,15 @@ bool udp_flow_is_held(const struct udp_flow *f);
 /* As udp_flow_send(), for a flow with a first flight. May free the flow. */
 enum drop_reason udp_flight_send(
     struct udp_table *t, struct flow_world *w, struct udp_flow *f, const struct packet *p);
+
+/* n bytes that the socket of an inbound flow has received into a slot: the flow's datagram, or with gso_size > 0
+ * several, to the guest. */
+void udp_flow_deliver(struct udp_table *t, struct flow_world *w, struct udp_flow *f,
+    struct nic_slot *slot, uint32_t n, uint16_t gso_size);
+
+/* Tells the guest of errors that wait at the socket of inbound flows, whose port is publish. */
+void udp_flow_drain_shared(
+    struct udp_table *t, struct flow_world *w, struct pool_ref publish, int sock);
 
 /* The socket is ready (SOCK_...). */
 void udp_flow_on_sock(

@@ -63,6 +63,9 @@ int host_watch(struct host *h, int fd, struct sock_owner owner, uint32_t events)
 /* host_tcp.c */
 int host_tcp_connect(void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock);
 int host_tcp_result(void *host, int sock);
+int host_tcp_accept(void *host, int listener, int *ret_sock, struct endpoint *ret_peer);
+int host_tcp_local(void *host, int sock, struct endpoint *ret_local);
+int host_adopt(void *host, int sock, struct sock_owner owner);
 ssize_t host_tcp_send(void *host, int sock, const struct iovec *iov, size_t iov_count);
 ssize_t host_tcp_peek(void *host, int sock, size_t off, const struct iovec *iov, size_t iov_count);
 int host_tcp_consume(void *host, int sock, size_t len);
@@ -74,6 +77,11 @@ ssize_t host_udp_send(void *host, int sock, const struct iovec *iov, size_t iov_
     uint16_t gso_size, bool has_df);
 ssize_t host_udp_recv(
     void *host, int sock, const struct iovec *iov, size_t iov_count, uint16_t *ret_gso_size);
+ssize_t host_udp_recv_from(void *host, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t *ret_gso_size, struct endpoint *ret_from, struct ip_addr *ret_local);
+ssize_t host_udp_send_to(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, const struct sock_send *how);
+void host_udp_adopt(struct host *h, int sock);
 uint32_t host_udp_mtu(void *host, int sock);
 int host_error_next(void *host, int sock, struct sock_error *ret_error, uint8_t *buf, size_t cap);
 int host_ping_open(void *host, uint8_t family, struct sock_owner owner, int *ret_sock);

@@ -201,3 +201,63 @@ int host_tcp_shutdown(void *host, int sock)
 	(void)host;
 	return shutdown(sock, SHUT_WR) ? -errno : 0;
 }
+
+int host_tcp_accept(void *host, int listener, int *ret_sock, struct endpoint *ret_peer)
+{
+	struct host *h = host;
+	struct sockaddr_storage addr = {0};
+	socklen_t len = sizeof(addr);
+	int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	bool is_v4 = addr.ss_family == AF_INET;
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	/* All other options are those of the listening socket, host_listen(). */
+	if (h->has_peek_offset[!is_v4])
+		err = set_int(fd, SOL_SOCKET, SO_PEEK_OFF, 0);
+	if (!err)
+		err = host_sock_add(h, fd,
+		    (struct host_sock){
+			.peek_off = h->has_peek_offset[!is_v4] ? 0 : -1, .family = is_v4 ? 4 : 6});
+	if (err) {
+		(void)close(fd);
+		return err;
+	}
+	host_endpoint(&addr, ret_peer);
+	*ret_sock = fd;
+	return 0;
+}
+
+int host_tcp_local(void *host, int sock, struct endpoint *ret_local)
+{
+	struct sockaddr_storage addr = {0};
+	socklen_t len = sizeof(addr);
+
+	(void)host;
+	if (getsockname(sock, (struct sockaddr *)&addr, &len))
+		return -errno;
+	host_endpoint(&addr, ret_local);
+	return 0;
+}
+
+int host_adopt(void *host, int sock, struct sock_owner owner)
+{
+	struct host *h = host;
+	uint32_t events = EPOLLIN;
+	struct endpoint local;
+	int err = 0;
+
+	if (owner.kind == SOCK_TCP) {
+		events |= EPOLLOUT | EPOLLRDHUP | EPOLLPRI;
+	} else {
+		err = host_tcp_local(h, sock, &local);
+		if (!err)
+			err = host_sock_add(h, sock,
+			    (struct host_sock){
+				.peek_off = -1, .family = ip_addr_is_v4(&local.addr) ? 4 : 6});
+	}
+	if (!err && owner.kind == SOCK_PUBLISHED)
+		host_udp_adopt(h, sock);
+	return err ? err : host_watch(h, sock, owner, events);
+}

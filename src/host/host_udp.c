@@ -2,16 +2,17 @@
 /*
  * UDP and ping sockets of the host.
  *
- * Every socket is connected or, for ping, one per family; errors that the network reports come back through
+ * Every socket is connected, or bound to a published port, or, for ping, one per family; errors that the network reports come back through
  * the error queue (IP_RECVERR), with the ICMP type and code that the guest is to see.
  */
+#include <netinet/in.h>
+
 #include "host/host_internal.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
-#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <string.h>
 #include <time.h>
@@ -88,6 +89,13 @@ int host_udp_open(void *host, const struct endpoint *to, struct sock_owner owner
 	return 0;
 }
 
+/* What is set for all sockets of datagrams; without it they come one by one. */
+void host_udp_adopt(struct host *h, int sock)
+{
+	if (h->cfg.has_udp_gro)
+		(void)set_int(sock, IPPROTO_UDP, UDP_GRO, 1);
+}
+
 /* Lets the kernel fragment, or forbids it, as the guest's own packet did. */
 static void set_fragmentation(struct host_sock *s, int sock, bool has_df)
 {
@@ -102,31 +110,63 @@ static void set_fragmentation(struct host_sock *s, int sock, bool has_df)
 	s->pmtu_mode = (uint8_t)(mode + 1);
 }
 
-static ssize_t send_one(int sock, const struct iovec *iov, size_t iov_count, uint16_t gso_size)
+/* Appends a control message behind those that msg has. */
+static void add_control(struct msghdr *msg, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr *c =
+	    (struct cmsghdr *)(void *)((char *)msg->msg_control + msg->msg_controllen);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), data, len);
+	msg->msg_controllen += CMSG_SPACE(len);
+}
+
+static void add_source(struct msghdr *msg, const struct ip_addr *from)
+{
+	struct in_pktinfo v4 = {0};
+	struct in6_pktinfo v6 = {0};
+
+	if (ip_addr_is_unset(from))
+		return;
+	if (ip_addr_is_v4(from)) {
+		memcpy(&v4.ipi_spec_dst, from->b + 12, sizeof(v4.ipi_spec_dst));
+		add_control(msg, IPPROTO_IP, IP_PKTINFO, &v4, sizeof(v4));
+	} else {
+		memcpy(&v6.ipi6_addr, from->b, sizeof(v6.ipi6_addr));
+		add_control(msg, IPPROTO_IPV6, IPV6_PKTINFO, &v6, sizeof(v6));
+	}
+}
+
+/* how: to whom and from where, or NULL for a connected socket. */
+static ssize_t send_one(int sock, const struct iovec *iov, size_t iov_count, uint16_t gso_size,
+    const struct sock_send *how)
 {
 	union {
-		char bytes[CMSG_SPACE(sizeof(uint16_t))];
+		char bytes[CMSG_SPACE(sizeof(uint16_t)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
 		struct cmsghdr align;
 	} control;
+	struct sockaddr_storage name;
 	struct msghdr msg = {.msg_iov = host_msg_iov(iov), .msg_iovlen = iov_count};
 
-	if (gso_size > 0) {
-		struct cmsghdr *c;
-
+	if (gso_size > 0 || how) {
 		memset(&control, 0, sizeof(control));
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = IPPROTO_UDP;
-		c->cmsg_type = UDP_SEGMENT;
-		c->cmsg_len = CMSG_LEN(sizeof(gso_size));
-		memcpy(CMSG_DATA(c), &gso_size, sizeof(gso_size));
+	}
+	if (gso_size > 0)
+		add_control(&msg, IPPROTO_UDP, UDP_SEGMENT, &gso_size, sizeof(gso_size));
+	if (how) {
+		msg.msg_namelen = host_sockaddr(how->to, &name);
+		msg.msg_name = &name;
+		add_source(&msg, how->from);
 	}
 	return sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 /* Sends datagram by datagram what the kernel or the path does not take in one piece. */
-static ssize_t send_split(int sock, const struct iovec *iov, size_t iov_count, uint16_t gso_size)
+static ssize_t send_split(int sock, const struct iovec *iov, size_t iov_count, uint16_t gso_size,
+    const struct sock_send *how)
 {
 	size_t i = 0;
 	size_t at = 0;
@@ -151,66 +191,119 @@ static ssize_t send_split(int sock, const struct iovec *iov, size_t iov_count, u
 			}
 		}
 		if (n > 0) {
-			ssize_t err = send_one(sock, piece, n, 0);
+			ssize_t err = send_one(sock, piece, n, 0, how);
 
 			/* It may be that of an earlier one, which is gone with this. */
 			if (err && err != -EAGAIN)
-				err = send_one(sock, piece, n, 0);
+				err = send_one(sock, piece, n, 0, how);
 			result = err ? err : result;
 		}
 	}
 	return result;
 }
 
-ssize_t host_udp_send(
-    void *host, int sock, const struct iovec *iov, size_t iov_count, uint16_t gso_size, bool has_df)
+static ssize_t send_dgram(struct host *h, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t gso_size, bool has_df, const struct sock_send *how)
 {
-	struct host *h = host;
 	struct host_sock *s = &h->socks[sock];
 	ssize_t err;
 
 	set_fragmentation(s, sock, has_df);
 	if (gso_size > 0 && s->gso_refused > 0)
-		return send_split(sock, iov, iov_count, gso_size);
-	err = send_one(sock, iov, iov_count, gso_size);
+		return send_split(sock, iov, iov_count, gso_size, how);
+	err = send_one(sock, iov, iov_count, gso_size, how);
 	if (gso_size > 0 &&
 	    (err == -EINVAL || err == -EIO || err == -EMSGSIZE || err == -ENOPROTOOPT)) {
 		/* An old kernel, a device without checksum offload, or a path with a smaller MTU. */
 		s->gso_refused = 1;
-		err = send_split(sock, iov, iov_count, gso_size);
+		err = send_split(sock, iov, iov_count, gso_size, how);
 	}
 	return err;
+}
+
+ssize_t host_udp_send(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, uint16_t gso_size, bool has_df)
+{
+	return send_dgram(host, sock, iov, iov_count, gso_size, has_df, NULL);
+}
+
+ssize_t host_udp_send_to(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, const struct sock_send *how)
+{
+	return send_dgram(host, sock, iov, iov_count, how->gso_size, how->has_df, how);
+}
+
+/* What came with a datagram: gso_size and, if it was asked for, the address that it was sent to. */
+static void read_control(
+    struct msghdr *msg, ssize_t n, uint16_t *ret_gso_size, struct ip_addr *ret_local)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		struct in_pktinfo v4;
+		struct in6_pktinfo v6;
+		int size;
+
+		if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+			memcpy(&size, CMSG_DATA(c), sizeof(size));
+			if (size > 0 && size < n)
+				*ret_gso_size = (uint16_t)size;
+		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			memcpy(&v4, CMSG_DATA(c), sizeof(v4));
+			*ret_local = ip_addr_v4(ntohl(v4.ipi_spec_dst.s_addr));
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			memcpy(&v6, CMSG_DATA(c), sizeof(v6));
+			memcpy(ret_local->b, &v6.ipi6_addr, sizeof(ret_local->b));
+			/* Sent to a group: no address to answer from. */
+			if (ip_addr_is_multicast(ret_local))
+				*ret_local = (struct ip_addr){{0}};
+		}
+	}
+}
+
+static ssize_t receive(
+    int sock, struct msghdr *msg, uint16_t *ret_gso_size, struct ip_addr *ret_local)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		struct cmsghdr align;
+	} control;
+	ssize_t n;
+
+	msg->msg_control = control.bytes;
+	msg->msg_controllen = sizeof(control.bytes);
+	n = recvmsg(sock, msg, MSG_DONTWAIT);
+	*ret_gso_size = 0;
+	if (n < 0)
+		return -errno;
+	read_control(msg, n, ret_gso_size, ret_local);
+	return n;
+}
+
+ssize_t host_udp_recv_from(void *host, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t *ret_gso_size, struct endpoint *ret_from, struct ip_addr *ret_local)
+{
+	struct sockaddr_storage name;
+	struct msghdr msg = {.msg_name = &name,
+	    .msg_namelen = sizeof(name),
+	    .msg_iov = host_msg_iov(iov),
+	    .msg_iovlen = iov_count};
+	ssize_t n;
+
+	(void)host;
+	*ret_local = (struct ip_addr){{0}};
+	n = receive(sock, &msg, ret_gso_size, ret_local);
+	if (n >= 0)
+		host_endpoint(&name, ret_from);
+	return n;
 }
 
 ssize_t host_udp_recv(
     void *host, int sock, const struct iovec *iov, size_t iov_count, uint16_t *ret_gso_size)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct msghdr msg = {
-	    .msg_iov = host_msg_iov(iov),
-	    .msg_iovlen = iov_count,
-	    .msg_control = control.bytes,
-	    .msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT);
+	struct msghdr msg = {.msg_iov = host_msg_iov(iov), .msg_iovlen = iov_count};
+	struct ip_addr local;
 
 	(void)host;
-	*ret_gso_size = 0;
-	if (n < 0)
-		return -errno;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		int size;
-
-		if (c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_GRO)
-			continue;
-		memcpy(&size, CMSG_DATA(c), sizeof(size));
-		if (size > 0 && size < n)
-			*ret_gso_size = (uint16_t)size;
-	}
-	return n;
+	return receive(sock, &msg, ret_gso_size, &local);
 }
 
 uint32_t host_udp_mtu(void *host, int sock)

@@ -24,6 +24,9 @@ static const char *const option_names[] = {
     "net-rule",
     "net-default-egress",
     "net-default-ingress",
+    "publish",
+    "publish-source",
+    "publish-proxy",
     "slot",
     "ipv4-pool",
     "ipv6-pool",
@@ -124,6 +127,7 @@ int lib_copy_out(void *callers, const void *own, size_t own_size, size_t min_siz
 struct reading {
 	struct policy_builder *builder;
 	struct settings settings;
+	struct lib_published *published;
 	struct sluice_error *error;
 	bool has_resolver; /* an option has named one */
 	bool has_domain;   /* an option has named servers of one */
@@ -189,6 +193,12 @@ static int read_option(struct reading *r, const struct sluice_option *o)
 		memset(r->settings.engine.dns_routes, 0, sizeof(r->settings.engine.dns_routes));
 		r->settings.engine.dns_route_count = 0;
 	}
+	if (strcmp(o->name, "publish") == 0)
+		return lib_publish_option(r->published, o, r->error);
+	if (strcmp(o->name, "publish-source") == 0)
+		return lib_publish_source(r->published, o, r->error);
+	if (strcmp(o->name, "publish-proxy") == 0)
+		return lib_publish_proxy(r->published, o, r->error);
 	err = settings_set(&r->settings, o->name, o->value, text);
 	if (err == -ENOENT)
 		return lib_refuse(r->error, -EINVAL,
@@ -290,6 +300,7 @@ int lib_configure(struct sluice_engine *e, struct sluice_error *error)
 {
 	struct reading r = {.builder = policy_builder_new(),
 	    .settings = settings_default("option "),
+	    .published = &e->published,
 	    .error = error};
 	struct siphash_key key;
 	int err;
@@ -303,5 +314,7 @@ int lib_configure(struct sluice_engine *e, struct sluice_error *error)
 	err = read_options(&r, &e->config);
 	if (!err)
 		err = combine(e, &r);
+	if (!err)
+		err = lib_publish_open(e, error);
 	return err;
 }

@@ -205,6 +205,8 @@ static int make_parts(struct sluice_engine *e)
 	    &e->counters, host_now_ns(), &e->engine);
 	if (!err)
 		err = follow(e);
+	if (!err)
+		err = lib_publish_start(e);
 	if (err)
 		return err;
 	if ((e->config.flags & SLUICE_OWN_THREAD) != 0)
@@ -257,6 +259,7 @@ void sluice_engine_free(struct sluice_engine *e)
 	end_thread(e);
 	host_turn_free(e->turn);
 	engine_free(e->engine, host_now_ns());
+	lib_publish_fini(&e->published);
 	host_follow_free(e->follow);
 	close_fd(&e->addresses_fd);
 	if (e->ring)

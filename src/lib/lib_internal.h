@@ -3,6 +3,7 @@
  * Inside of libsluice.
  *
  *	config.c     a configuration and what it means
+ *	publish.c    published ports
  *	engine.c     life of an engine, its turns or its thread
  *	interface.c  what the guest must be told
  *	ring.c       the ring's functions, which are those of port/ring.h
@@ -24,6 +25,18 @@ enum {
 	LIB_ENVIRONMENT_TEXT_MAX = 512,
 };
 
+struct lib_published_port {
+	struct publish_spec spec;
+	int fd; /* -1: not bound, or the engine's */
+};
+
+struct lib_published {
+	struct lib_published_port *ports; /* owned */
+	size_t count;
+	enum publish_source source;
+	bool has_proxy_header;
+};
+
 struct sluice_engine {
 	struct sluice_config config; /* options are gone */
 	struct engine_config engine_config;
@@ -32,6 +45,7 @@ struct sluice_engine {
 	struct policy *policy; /* owned; the engine borrows it */
 	int addresses_fd;      /* tells of the host's addresses; -1: none */
 	struct host_follow *follow;
+	struct lib_published published;
 	struct engine_counters counters;
 	struct ring *ring;
 	struct host *host;
@@ -65,6 +79,23 @@ __attribute__((warn_unused_result)) int lib_copy_out(
 /* Fills engine_config, builder and policy in. 0 or -errno with error. */
 __attribute__((warn_unused_result)) int lib_configure(
     struct sluice_engine *e, struct sluice_error *error);
+
+/* Options publish, publish-source and publish-proxy. 0 or -errno with error. */
+__attribute__((warn_unused_result)) int lib_publish_option(
+    struct lib_published *p, const struct sluice_option *o, struct sluice_error *error);
+__attribute__((warn_unused_result)) int lib_publish_source(
+    struct lib_published *p, const struct sluice_option *o, struct sluice_error *error);
+__attribute__((warn_unused_result)) int lib_publish_proxy(
+    struct lib_published *p, const struct sluice_option *o, struct sluice_error *error);
+
+/* Binds all ports. 0 or -errno with error. */
+__attribute__((warn_unused_result)) int lib_publish_open(
+    struct sluice_engine *e, struct sluice_error *error);
+
+/* Gives them to the engine. 0 or -errno. */
+__attribute__((warn_unused_result)) int lib_publish_start(struct sluice_engine *e);
+
+void lib_publish_fini(struct lib_published *p);
 
 /* Fills environment in. */
 void lib_describe(struct sluice_engine *e);

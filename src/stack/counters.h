@@ -51,6 +51,9 @@
 	X(denied_tcp, "TCP connections denied by policy")                                          \
 	X(denied_udp, "UDP datagrams denied by policy")                                            \
 	X(denied_icmp, "echo requests denied by policy")                                           \
+	X(inbound_tcp, "TCP connections that came to published ports")                             \
+	X(inbound_denied, "connections and datagrams to published ports denied by policy")         \
+	X(inbound_refused, "connections and datagrams to published ports refused by a limit")      \
 	X(flow_ends_limited, "ends of flows not told as events, to keep them rare")                \
 	X(passes, "turns of the engine's loop")
 

@@ -30,6 +30,7 @@
 enum tcp_state {
 	TCPS_CLOSED,
 	TCPS_SYN_HELD, /* ours: the guest's SYN waits for the remote side to stand */
+	TCPS_SYN_SENT, /* sluice opens: a client of the host waits for the guest */
 	TCPS_SYN_RECEIVED,
 	TCPS_ESTABLISHED,
 	TCPS_FIN_WAIT_1,
@@ -86,6 +87,7 @@ struct tcp_conn {
 	bool is_rtt_timed;     /* rtt_seq is on its way */
 	bool is_rexmit_timed;  /* due_ns holds for a retransmission */
 	bool is_persist_timed; /* ... for a probe of a closed window */
+	bool is_unconfirmed;   /* sluice has opened it; the guest may not have taken our ACK */
 	bool is_small_allowed; /* the probe timer fired: send whatever fits */
 
 	/* time */
@@ -106,7 +108,7 @@ enum tcp_in_flag {
 	TCP_IN_ESTABLISHED = 1,  /* the handshake is complete */
 	TCP_IN_RESET = 2,        /* the guest has reset the connection */
 	TCP_IN_NEW_SYN = 4,      /* the guest opens another connection in this one's place */
-	TCP_IN_SEND_SYNACK = 8,  /* send the SYN-ACK again */
+	TCP_IN_SEND_SYNACK = 8,  /* send the SYN-ACK, again or as the first */
 	TCP_IN_SEND_RESET = 16,  /* answer the segment with RST, the connection stays */
 	TCP_IN_CHALLENGE = 32,   /* answer with an ACK, but rarely (RFC 5961) */
 	TCP_IN_ACKED = 64,       /* something new was acknowledged, or the window moved */
@@ -141,6 +143,12 @@ static inline bool seq_le(uint32_t a, uint32_t b)
 /* Begins a connection with the guest's SYN, in TCPS_SYN_HELD. mss_max: what fits the link. */
 void tcp_open(
     struct tcp_conn *c, const struct packet *syn, uint32_t iss, uint16_t mss_max, uint64_t now_ns);
+
+/* Begins a connection to the guest, in TCPS_SYN_SENT: the SYN may be sent, with a window of wnd bytes. */
+void tcp_dial(struct tcp_conn *c, uint32_t iss, uint16_t mss_max, uint32_t wnd, uint64_t now_ns);
+
+/* Takes from the guest's SYN, with or without ACK, what it offers: for a connection in TCPS_SYN_SENT. */
+void tcp_take_syn(struct tcp_conn *c, const struct packet *syn, uint64_t now_ns);
 
 /* The remote side stands: the SYN-ACK may be sent, with a window of wnd bytes. */
 void tcp_accept(struct tcp_conn *c, uint32_t wnd, uint64_t now_ns);
@@ -229,7 +237,8 @@ struct tcp_times {
 /* What the passing of time asks for. */
 enum tcp_due {
 	TCP_DUE_NONE,
-	TCP_DUE_SYNACK,  /* send the SYN-ACK again */
+	TCP_DUE_SYNACK,  /* send the SYN-ACK, or in SYN-SENT the SYN, again */
+	TCP_DUE_ACK,     /* send the ACK of the handshake again */
 	TCP_DUE_REXMIT,  /* snd_nxt has moved back: send */
 	TCP_DUE_PROBE,   /* send a probe (seq snd_una - 1, no data) */
 	TCP_DUE_SEND,    /* send although the window is small */

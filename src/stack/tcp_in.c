@@ -42,6 +42,65 @@ static void input_held(struct tcp_conn *c, const struct packet *p, uint64_t now,
 	}
 }
 
+static void open_established(struct tcp_conn *c, uint32_t ack, uint64_t now, struct tcp_in *in)
+{
+	c->snd_una = ack;
+	c->backoff = 0;
+	tcp_rtt_sample(c, now);
+	tcp_time_stop(c);
+	tcp_set_state(c, TCPS_ESTABLISHED, now);
+	in->flags |= TCP_IN_ESTABLISHED | TCP_IN_ACKED;
+}
+
+/* RFC 9293 3.10.7.3. Data with the SYN is not taken: the guest sends it again. */
+static void input_syn_sent(
+    struct tcp_conn *c, const struct packet *p, uint64_t now, struct tcp_in *in)
+{
+	bool has_ack = (p->tcp.flags & TCP_ACK) != 0;
+
+	if (has_ack && p->tcp.ack != c->snd_max) {
+		/* Of an older connection with these ends, which the reset ends; our SYN is repeated. */
+		in->drop = DROP_TCP_ACK;
+		if ((p->tcp.flags & TCP_RST) == 0)
+			in->flags |= TCP_IN_SEND_RESET;
+	} else if ((p->tcp.flags & TCP_RST) != 0) {
+		if (has_ack)
+			in->flags |= TCP_IN_RESET;
+		else
+			in->drop = DROP_TCP_SEQUENCE;
+	} else if ((p->tcp.flags & TCP_SYN) == 0) {
+		in->drop = DROP_TCP_FLAGS;
+	} else {
+		tcp_take_syn(c, p, now);
+		c->unanswered = 0;
+		if (has_ack) {
+			c->is_ack_due = true;
+			open_established(c, p->tcp.ack, now, in);
+			c->is_unconfirmed = true;
+			tcp_time_rexmit(c, now);
+		} else { /* both open at once, RFC 9293 3.5 */
+			tcp_set_state(c, TCPS_SYN_RECEIVED, now);
+			in->flags |= TCP_IN_SEND_SYNACK;
+		}
+	}
+}
+
+/* The guest has been heard: it has taken the ACK of the handshake. */
+static void confirm(struct tcp_conn *c)
+{
+	c->is_unconfirmed = false;
+	if (c->snd_una == c->snd_max && c->is_rexmit_timed)
+		tcp_time_stop(c);
+}
+
+/* The guest's answer to our SYN-ACK where both have opened at once. */
+static bool is_simultaneous_answer(const struct tcp_conn *c, const struct packet *p)
+{
+	return c->state == TCPS_SYN_RECEIVED && p->tcp.seq + 1 == c->rcv_nxt &&
+	       (p->tcp.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) &&
+	       p->tcp.ack == c->snd_max;
+}
+
 /* A segment that is_acceptable() refuses. */
 static void input_unacceptable(
     struct tcp_conn *c, const struct packet *p, uint32_t len, uint64_t now, struct tcp_in *in)
@@ -191,16 +250,11 @@ static bool input_ack(struct tcp_conn *c, const struct packet *p, uint64_t now, 
 			in->drop = DROP_TCP_ACK;
 			return false;
 		}
-		c->snd_una = ack;
 		c->snd_wl1 = p->tcp.seq;
 		c->snd_wl2 = ack;
 		c->snd_wnd = window_of(c, p);
 		c->snd_wnd_max = c->snd_wnd;
-		c->backoff = 0;
-		tcp_rtt_sample(c, now);
-		tcp_time_stop(c);
-		tcp_set_state(c, TCPS_ESTABLISHED, now);
-		in->flags |= TCP_IN_ESTABLISHED | TCP_IN_ACKED;
+		open_established(c, ack, now, in);
 		return true;
 	}
 	/* RFC 5961 5.2 */
@@ -293,6 +347,10 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 		input_held(c, p, now_ns, in);
 		return;
 	}
+	if (c->state == TCPS_SYN_SENT) {
+		input_syn_sent(c, p, now_ns, in);
+		return;
+	}
 	if (c->state == TCPS_CLOSED) {
 		/* The remote side has not taken everything yet; for the guest the connection is gone. */
 		if ((flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
@@ -308,6 +366,11 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 		return;
 	}
 	c->heard_ns = now_ns;
+	if (is_simultaneous_answer(c, p)) {
+		c->is_ack_due = true;
+		open_established(c, p->tcp.ack, now_ns, in);
+		return;
+	}
 	if (!is_acceptable(c, p->tcp.seq, len)) {
 		input_unacceptable(c, p, len, now_ns, in);
 		/* RFC 9293 3.10.7.4: with a closed window, ACKs at its edge are still valid. */
@@ -338,6 +401,8 @@ void tcp_input(struct tcp_conn *c, const struct packet *p, uint64_t now_ns, stru
 	if (!input_ack(c, p, now_ns, in))
 		return;
 	c->unanswered = 0;
+	if (c->is_unconfirmed)
+		confirm(c);
 	if ((in->flags & TCP_IN_CLOSED) == 0 && (p->payload_len > 0 || (flags & TCP_FIN) != 0))
 		input_data(c, p, in);
 }

@@ -68,6 +68,7 @@ uint32_t tcp_sendable(struct tcp_conn *c, uint32_t available, uint64_t now_ns)
 void tcp_sent(struct tcp_conn *c, uint32_t len, bool has_fin, uint64_t now_ns)
 {
 	uint32_t end = c->snd_nxt + len + has_fin;
+	bool is_first = c->is_unconfirmed && c->snd_una == c->snd_max;
 
 	c->is_small_allowed = false;
 	if (seq_lt(c->snd_max, end)) {
@@ -84,7 +85,9 @@ void tcp_sent(struct tcp_conn *c, uint32_t len, bool has_fin, uint64_t now_ns)
 		tcp_set_state(
 		    c, c->state == TCPS_ESTABLISHED ? TCPS_FIN_WAIT_1 : TCPS_LAST_ACK, now_ns);
 	}
-	if (!c->is_rexmit_timed)
+	if (is_first)
+		c->backoff = 0; /* what was timed until now was the ACK of the handshake */
+	if (!c->is_rexmit_timed || is_first)
 		tcp_time_rexmit(c, now_ns);
 }
 

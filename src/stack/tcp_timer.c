@@ -6,6 +6,10 @@
  *
  * A connection needs at most one timer: tcp_next_ns() says for when. It may be set early and asked
  * again, so that its owner need not move it with each segment.
+ *
+ * A guest whose queue of accepted connections is full drops the ACK of the handshake, and may even forget the
+ * connection (SYN cookies). So a connection that sluice has opened repeats this ACK until the guest is heard, and
+ * its first data more often than others.
  */
 #include "stack/tcp.h"
 
@@ -15,6 +19,9 @@
 static const uint64_t rto_initial_ns = 1 * S;
 static const uint64_t rto_min_ns = 300 * MS;
 static const uint64_t rto_max_ns = 60 * S;
+static const uint64_t syn_first_ns = 100 * MS;
+static const uint64_t ack_first_ns = 200 * MS;
+static const uint64_t syn_step_ns = 25 * MS; /* longer with each SYN that was not answered */
 static const uint64_t held_ns = 60 * S;      /* a SYN that the guest does not repeat */
 static const uint64_t time_wait_ns = 10 * S; /* the link's own segments live microseconds */
 static const uint64_t keepalive_repeat_ns = 75 * S;
@@ -22,6 +29,8 @@ static const uint64_t drain_ns = 600 * S; /* a remote side that takes nothing of
 
 enum {
 	SYNACK_TRIES = 5,  /* 1 + 2 + 4 + 8 + 16 + 32 s: gone after 63 s */
+	SYN_TRIES = 64,    /* 0.1 + 0.125 + ... + 1.7 s, and a little: gone after about a minute */
+	ACK_TRIES = 7,     /* of a handshake: 0.2 + 0.4 + ... + 12.8 s */
 	REXMIT_TRIES = 10, /* some 200 s */
 	KEEPALIVE_TRIES = 9,
 };
@@ -30,6 +39,13 @@ static uint64_t rto_ns(const struct tcp_conn *c)
 {
 	uint64_t rto = rto_initial_ns;
 
+	/* No network is spared by doubling this time: the guest is asked again soon, as its queue of
+	 * connections may have been full for a moment (F7). Each connection has a time of its own, so
+	 * that not all of them ask at once. */
+	if (c->is_unconfirmed && c->snd_una == c->snd_max)
+		return (ack_first_ns << c->backoff) + c->snd_una % 64 * MS;
+	if (c->state == TCPS_SYN_SENT || c->is_unconfirmed)
+		return syn_first_ns + c->backoff * syn_step_ns + c->snd_una % 64 * MS;
 	if (c->srtt_us > 0) {
 		rto = ((uint64_t)c->srtt_us + 4ULL * c->rttvar_us) * 1000;
 		if (rto < rto_min_ns)
@@ -137,8 +153,8 @@ uint64_t tcp_next_ns(const struct tcp_conn *c, const struct tcp_times *t)
 
 static enum tcp_due on_rexmit_time(struct tcp_conn *c, uint64_t now)
 {
-	if (c->state == TCPS_SYN_RECEIVED) {
-		if (c->unanswered >= SYNACK_TRIES)
+	if (c->state == TCPS_SYN_RECEIVED || c->state == TCPS_SYN_SENT) {
+		if (c->unanswered >= (c->state == TCPS_SYN_SENT ? SYN_TRIES : SYNACK_TRIES))
 			return TCP_DUE_GIVE_UP;
 		c->unanswered++;
 		c->backoff++;
@@ -146,7 +162,16 @@ static enum tcp_due on_rexmit_time(struct tcp_conn *c, uint64_t now)
 		tcp_time_rexmit(c, now);
 		return TCP_DUE_SYNACK;
 	}
-	if (c->unanswered >= REXMIT_TRIES)
+	if (c->is_unconfirmed && c->snd_una == c->snd_max && !c->is_persist_timed) {
+		if (c->backoff >= ACK_TRIES) { /* it may well have taken it, and be silent */
+			tcp_time_stop(c);
+			return TCP_DUE_NONE;
+		}
+		c->backoff++;
+		tcp_time_rexmit(c, now);
+		return TCP_DUE_ACK;
+	}
+	if (c->unanswered >= (c->is_unconfirmed ? SYN_TRIES : REXMIT_TRIES))
 		return TCP_DUE_GIVE_UP;
 	c->unanswered++;
 	c->backoff++;

@@ -43,6 +43,8 @@
 	X(TCP_BACKLOG, "tcp_backlog", "too many connections being opened")                         \
 	X(TCP_LIMIT, "tcp_limit", "all connections in use")                                        \
 	X(UDP_LIMIT, "udp_limit", "no UDP flow could be made")                                     \
+	X(HTTP_FOREIGN, "http_foreign", "request that a published HTTP port is not meant for")     \
+	X(UDP_NO_PEER, "udp_no_peer", "answer of a published port to nobody")                      \
 	X(UDP_SEND, "udp_send", "host refused the datagram")                                       \
 	X(UDP_TOO_BIG, "udp_too_big", "datagram larger than the path's MTU")                       \
 	X(DNS, "dns", "malformed DNS query")                                                       \

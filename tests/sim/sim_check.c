@@ -42,9 +42,22 @@ static bool owes_ack(const struct tcp_flow *f)
 	return f->conn.rcv_nxt != f->conn.rcv_acked && f->conn.state >= TCPS_ESTABLISHED;
 }
 
+static bool is_on_embryos(const struct tcp_flow *f)
+{
+	return !f->is_inbound &&
+	       (f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED);
+}
+
+/* Until the guest has answered, and not longer. */
+static bool is_dialing_right(const struct tcp_flow *f)
+{
+	return f->is_dialing == (f->is_inbound && (f->conn.state == TCPS_SYN_SENT ||
+						      f->conn.state == TCPS_SYN_RECEIVED));
+}
+
 static const char *check_flow(const struct sim_world *w, struct tcp_flow *f)
 {
-	bool is_embryo = f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED;
+	bool is_embryo = is_on_embryos(f);
 	uint64_t due = tcp_next_ns(&f->conn, &w->engine->tcp.limits.times);
 	const char *wrong = check_conn(&f->conn);
 
@@ -54,6 +67,8 @@ static const char *check_flow(const struct sim_world *w, struct tcp_flow *f)
 		return wrong;
 	if (is_embryo && !list_is_linked(&f->life))
 		return "an embryo is on the list of embryos";
+	if (!is_dialing_right(f))
+		return "a flow to the guest is being opened until the guest has answered";
 	if (!is_embryo && f->conn.state != TCPS_TIME_WAIT && list_is_linked(&f->life))
 		return "only embryos and TIME-WAIT are on a list of their life";
 	if (f->is_detached && f->conn.state != TCPS_CLOSED)
@@ -81,6 +96,7 @@ void sim_check_engine(struct sim_world *w)
 	uint32_t active = 0;
 	uint32_t detached = 0;
 	uint32_t embryos = 0;
+	uint32_t dialing = 0;
 	uint64_t spare = t->wnd_spare;
 
 	for (uint32_t i = 0; i < t->pool.made; i++) {
@@ -92,7 +108,8 @@ void sim_check_engine(struct sim_world *w)
 		in_use++;
 		active += f->is_counted;
 		detached += f->is_detached;
-		embryos += f->conn.state == TCPS_SYN_HELD || f->conn.state == TCPS_SYN_RECEIVED;
+		embryos += is_on_embryos(f);
+		dialing += f->is_dialing;
 		spare += f->wnd_target - t->wnd_base;
 		wrong = check_flow(w, f);
 		if (wrong)
@@ -107,6 +124,15 @@ void sim_check_engine(struct sim_world *w)
 		    t->active, t->limits.flows);
 	if (embryos != t->embryo_count || embryos > t->limits.embryos)
 		sim_fail(&w->sim, "engine: %u embryos, table says %u", embryos, t->embryo_count);
+	for (uint32_t i = 0; i < e->publish.ports.made; i++) {
+		const struct publish_port *port =
+		    (const struct publish_port *)(void *)pool_at(&e->publish.ports, i);
+
+		dialing -= port->head.gen % 2 == 1 ? port->dialing : 0;
+	}
+	if (dialing != 0 && e->publish.ports.in_use > 0)
+		sim_fail(
+		    &w->sim, "engine: %d flows to the guest too many or too few", (int)dialing);
 	if (spare != 64ULL << 20)
 		sim_fail(&w->sim, "engine: windows and what is spare add up to %llu",
 		    (unsigned long long)spare);

@@ -18,6 +18,7 @@ void sim_guest_fini(struct sim_guest *g)
 	}
 	free(g->conns);
 	sim_ports_fini(&g->by_port, false);
+	sim_ports_fini(&g->services, true);
 }
 
 struct sim_packet sim_guest_packet(
@@ -52,7 +53,7 @@ struct sim_tcp_config sim_tcp_defaults(uint32_t mtu, uint8_t family)
 	};
 }
 
-struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_config *cfg,
+static struct sim_tcp *new_conn(struct sim_guest *g, const struct sim_tcp_config *cfg,
     const struct sim_app_plan *plan, const struct endpoint *to, uint8_t family, uint16_t port)
 {
 	struct sim_tcp *c = sim_alloc(sizeof(*c));
@@ -66,9 +67,72 @@ struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_conf
 	c->port = port;
 	sim_app_init(&c->app, g->sim, plan, &sim_tcp_stream_ops, c);
 	g->conns[g->count++] = c;
+	return c;
+}
+
+struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_config *cfg,
+    const struct sim_app_plan *plan, const struct endpoint *to, uint8_t family, uint16_t port)
+{
+	struct sim_tcp *c = new_conn(g, cfg, plan, to, family, port);
+
 	*sim_ports_at(&g->by_port, port) = c;
 	sim_tcp_start(c);
 	return c;
+}
+
+/* ---- servers ---- */
+
+static void on_accept(void *arg)
+{
+	struct sim_service *s = arg;
+	struct sim_tcp *oldest = NULL;
+
+	for (struct sim_tcp *c = s->first; c; c = c->next)
+		if (!c->is_accepted && c->state == SIM_TCP_OPEN)
+			oldest = c;
+	if (!oldest)
+		return;
+	oldest->is_accepted = true;
+	s->waiting--;
+	s->accepted++;
+	sim_timer_set(s->guest->sim, &s->accept_timer, s->guest->sim->now_ns + s->accept_gap_ns);
+	sim_app_on_open(&oldest->app);
+}
+
+struct sim_service *sim_guest_serve(
+    struct sim_guest *g, uint16_t port, const struct sim_service *service)
+{
+	struct sim_service *s = sim_alloc(sizeof(*s));
+
+	*s = *service;
+	s->guest = g;
+	sim_timer_init(&s->accept_timer, on_accept, s);
+	*sim_ports_at(&g->services, port) = s;
+	return s;
+}
+
+/* Linux does not answer a SYN that finds the queue full. */
+static bool take_syn(struct sim_guest *g, const struct sim_packet *p)
+{
+	struct sim_service *s = *sim_ports_at(&g->services, p->dst_port);
+	struct endpoint from = {.addr = p->src, .port = p->src_port};
+	struct sim_tcp *c;
+
+	if (!s || (p->flags & (SIM_SYN | SIM_ACK | SIM_RST)) != SIM_SYN)
+		return false;
+	if (s->waiting >= s->backlog) {
+		s->syns_dropped++;
+		return true;
+	}
+	c = new_conn(g, &s->tcp, &s->app, &from, p->family, p->dst_port);
+	if (c->cfg.iss == 0)
+		c->cfg.iss = (uint32_t)sim_random(g->sim);
+	c->service = s;
+	c->next = s->first;
+	s->first = c;
+	s->waiting++;
+	sim_tcp_on_syn(c, p);
+	return true;
 }
 
 /* RFC 9293 3.10.7.1: a segment of no connection. */
@@ -94,7 +158,12 @@ static void answer_reset(struct sim_guest *g, const struct sim_packet *p)
 static struct sim_tcp *find(struct sim_guest *g, const struct sim_packet *p)
 {
 	struct sim_tcp *c = *sim_ports_at(&g->by_port, p->dst_port);
+	const struct sim_service *s = *sim_ports_at(&g->services, p->dst_port);
 
+	for (struct sim_tcp *at = s ? s->first : NULL; at; at = at->next)
+		if (at->state != SIM_TCP_CLOSED && at->remote_port == p->src_port &&
+		    ip_addr_eq(&at->remote, &p->src))
+			return at;
 	if (!c || c->state == SIM_TCP_CLOSED || c->remote_port != p->src_port ||
 	    !ip_addr_eq(&c->remote, &p->src))
 		return NULL;
@@ -136,6 +205,6 @@ void sim_guest_receive(struct sim_guest *g, const struct sim_frame *f)
 	c = find(g, &p);
 	if (c)
 		sim_tcp_receive(c, &p);
-	else
+	else if (!take_syn(g, &p))
 		answer_reset(g, &p);
 }

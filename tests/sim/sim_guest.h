@@ -37,6 +37,7 @@ struct sim_tcp_config {
 enum sim_tcp_state {
 	SIM_TCP_CLOSED,
 	SIM_TCP_SYN_SENT,
+	SIM_TCP_SYN_RECEIVED,
 	SIM_TCP_OPEN, /* until both FINs have been acknowledged */
 	SIM_TCP_TIME_WAIT,
 };
@@ -48,6 +49,23 @@ struct sim_range {
 
 struct sim_guest;
 
+/* A server of the guest. */
+struct sim_service {
+	struct sim_tcp_config tcp;
+	struct sim_app_plan app;
+	uint32_t backlog; /* connections that wait to be accepted; beyond, SYNs are not answered */
+	uint64_t accept_gap_ns; /* between two accept()s */
+	uint8_t skip[52];       /* bytes that come before the stream of from_seed */
+	uint32_t skip_len;
+
+	uint32_t waiting; /* SYN seen, not accepted */
+	uint32_t accepted;
+	uint32_t syns_dropped;
+	struct sim_tcp *first; /* newest connection first, by sim_tcp.next */
+	struct sim_guest *guest;
+	struct sim_timer accept_timer;
+};
+
 struct sim_tcp {
 	struct sim_guest *guest;
 	struct sim_tcp_config cfg;
@@ -56,6 +74,9 @@ struct sim_tcp {
 	uint16_t port; /* the guest's */
 	uint16_t remote_port;
 	enum sim_tcp_state state;
+	struct sim_service *service; /* NULL: the guest has opened it */
+	struct sim_tcp *next;        /* of the service */
+	bool is_accepted;
 
 	/* sending */
 	uint64_t una;
@@ -111,7 +132,8 @@ struct sim_guest {
 	struct sim_tcp **conns;
 	uint32_t count;
 	uint32_t cap;
-	struct sim_ports by_port; /* the newest connection from a port */
+	struct sim_ports by_port;  /* the newest connection from a port */
+	struct sim_ports services; /* struct sim_service, owned */
 
 	void (*send)(void *ctx, struct sim_frame *f); /* takes the frame over */
 	/* Packets of no connection of TCP. */
@@ -126,6 +148,10 @@ void sim_guest_fini(struct sim_guest *g);
 struct sim_tcp *sim_guest_connect(struct sim_guest *g, const struct sim_tcp_config *cfg,
     const struct sim_app_plan *plan, const struct endpoint *to, uint8_t family, uint16_t port);
 
+/* A server at a port; what it was given can still be changed. */
+struct sim_service *sim_guest_serve(
+    struct sim_guest *g, uint16_t port, const struct sim_service *service);
+
 /* A frame from the engine, which is borrowed. */
 void sim_guest_receive(struct sim_guest *g, const struct sim_frame *f);
 
@@ -135,6 +161,8 @@ struct sim_packet sim_guest_packet(
 
 void sim_tcp_receive(struct sim_tcp *c, const struct sim_packet *p);
 void sim_tcp_start(struct sim_tcp *c);
+/* A SYN for a server. */
+void sim_tcp_on_syn(struct sim_tcp *c, const struct sim_packet *p);
 void sim_tcp_unreachable(struct sim_tcp *c);
 void sim_tcp_fini(struct sim_tcp *c);
 extern const struct sim_stream_ops sim_tcp_stream_ops;

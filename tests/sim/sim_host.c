@@ -23,7 +23,7 @@ void sim_sock_wake(struct sim_sock *s)
 	struct sim_host *h = s->host;
 
 	s->is_new = true;
-	if (s->is_closed || s->is_listed)
+	if (s->is_closed || s->is_listed || s->is_unwatched)
 		return;
 	h->ready = sim_grow(h->ready, h->ready_count, &h->ready_cap, sizeof(*h->ready));
 	s->is_listed = true;
@@ -85,7 +85,10 @@ uint32_t sim_host_fetch(struct sim_host *h, struct sim_event *ret_events, uint32
 		s->is_new = false;
 		if (s->is_closed)
 			continue;
-		events = is_datagram(s) ? sim_udp_events(s) : tcp_events(s);
+		if (s->owner.kind == SOCK_LISTEN)
+			events = sim_listen_events(s);
+		else
+			events = is_datagram(s) ? sim_udp_events(s) : tcp_events(s);
 		if (events != 0)
 			ret_events[count++] =
 			    (struct sim_event){.owner = s->owner, .events = events};
@@ -339,6 +342,19 @@ static uint32_t or_default(uint32_t value, uint32_t otherwise)
 	return value > 0 ? value : otherwise;
 }
 
+struct sim_sock *sim_tcp_new(struct sim_host *h, struct sock_owner owner, const struct endpoint *to,
+    const struct sim_remote *remote)
+{
+	struct sim_sock *s = sim_sock_new(h, owner, to);
+
+	s->remote = *remote;
+	s->remote.rcvbuf = or_default(remote->rcvbuf, BUF_DEFAULT);
+	s->remote.sndbuf = or_default(remote->sndbuf, BUF_DEFAULT);
+	s->remote.skb_len = or_default(remote->skb_len, SKB_DEFAULT);
+	sim_app_init(&s->app, h->sim, &remote->app, &peer_ops, s);
+	return s;
+}
+
 static int tcp_connect(
     void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock)
 {
@@ -353,12 +369,7 @@ static int tcp_connect(
 		remote.answer = SIM_ANSWER_SILENT;
 	if (remote.answer == SIM_ANSWER_ERROR && remote.is_sync)
 		return -remote.error;
-	s = sim_sock_new(h, owner, to);
-	s->remote = remote;
-	s->remote.rcvbuf = or_default(remote.rcvbuf, BUF_DEFAULT);
-	s->remote.sndbuf = or_default(remote.sndbuf, BUF_DEFAULT);
-	s->remote.skb_len = or_default(remote.skb_len, SKB_DEFAULT);
-	sim_app_init(&s->app, h->sim, &remote.app, &peer_ops, s);
+	s = sim_tcp_new(h, owner, to, &remote);
 	if (remote.answer != SIM_ANSWER_SILENT && !remote.is_manual)
 		sim_timer_set(h->sim, &s->answer_timer, h->sim->now_ns + remote.answer_ns);
 	*ret_sock = s->number;
@@ -547,6 +558,8 @@ static void sock_close(void *host, int sock, bool is_reset)
 	s = h->socks[sock];
 	s->is_closed = true;
 	s->owner.ref.gen = 0;
+	if (s->owner.kind == SOCK_LISTEN)
+		sim_listen_close(s);
 	if (is_datagram(s))
 		return;
 	/* Closing with unread data resets the connection (RFC 2525 2.17). */
@@ -573,9 +586,14 @@ const struct sock_ops sim_sock_ops = {
     .tcp_peek = tcp_peek,
     .tcp_consume = tcp_consume,
     .tcp_shutdown = tcp_shutdown,
+    .tcp_accept = sim_tcp_accept,
+    .tcp_local = sim_tcp_local,
+    .adopt = sim_adopt,
     .udp_open = sim_udp_open,
     .udp_send = sim_udp_send,
     .udp_recv = sim_udp_recv,
+    .udp_recv_from = sim_udp_recv_from,
+    .udp_send_to = sim_udp_send_to,
     .udp_mtu = sim_udp_mtu,
     .error_next = sim_error_next,
     .ping_open = sim_ping_open,

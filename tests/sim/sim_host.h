@@ -81,9 +81,16 @@ struct sim_sock {
 	uint8_t family; /* ping sockets */
 	struct sim_remote remote;
 
+	/* published ports */
+	struct endpoint local;         /* that the client has come to */
+	struct sim_sock *pending;      /* of a listening socket: clients that nobody has taken in */
+	struct sim_sock **pending_end; /* NULL: there are none */
+	struct sim_sock *next_pending;
+
 	/* what epoll knows */
-	bool is_listed; /* on the ready list */
-	bool is_new;    /* a new event since it was last fetched */
+	bool is_unwatched; /* the engine has not adopted it yet */
+	bool is_listed;    /* on the ready list */
+	bool is_new;       /* a new event since it was last fetched */
 
 	enum sim_sock_state state;
 	bool is_closed; /* by the engine */
@@ -125,6 +132,8 @@ enum sim_op {
 	SIM_OP_PEEK,
 	SIM_OP_CONSUME,
 	SIM_OP_SHUTDOWN,
+	SIM_OP_ACCEPT,
+	SIM_OP_ADOPT,
 	SIM_OP_UDP_OPEN,
 	SIM_OP_UDP_SEND,
 	SIM_OP_UDP_RECV,
@@ -158,6 +167,7 @@ struct sim_host {
 	bool has_no_ping;       /* ping sockets are forbidden */
 	bool is_unchecked;      /* what the guest sends is not the pattern of its stream */
 
+	uint32_t accepted; /* clients that the engine has taken in */
 	uint64_t calls[SIM_OP_COUNT];
 	enum sim_op fail_op; /* the fail_nth call (from 1) of this returns -fail_error */
 	uint64_t fail_nth;   /* 0: none fails */
@@ -213,7 +223,28 @@ void sim_peer_datagram(struct sim_sock *s, const struct endpoint *from, uint16_t
     const void *bytes, uint32_t len, uint16_t gso_size);
 void sim_peer_error(struct sim_sock *s, const struct sock_error *error, const void *bytes);
 
-/* ---- for sim_host_udp.c ---- */
+/* ---- published ports ---- */
+
+/* A socket that is bound, which the engine is to be given; for UDP datagrams come by sim_peer_datagram(). */
+struct sim_sock *sim_host_listen(struct sim_host *h, const struct endpoint *at);
+
+/* A client connects: its program begins at once. */
+struct sim_sock *sim_host_client(struct sim_sock *listener, const struct endpoint *peer,
+    const struct endpoint *local, const struct sim_remote *remote);
+
+/* ---- for sim_host_udp.c and sim_host_listen.c ---- */
+
+struct sim_sock *sim_tcp_new(struct sim_host *h, struct sock_owner owner, const struct endpoint *to,
+    const struct sim_remote *remote);
+uint32_t sim_listen_events(const struct sim_sock *s);
+void sim_listen_close(struct sim_sock *s);
+int sim_tcp_accept(void *host, int listener, int *ret_sock, struct endpoint *ret_peer);
+int sim_tcp_local(void *host, int sock, struct endpoint *ret_local);
+int sim_adopt(void *host, int sock, struct sock_owner owner);
+ssize_t sim_udp_recv_from(void *host, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t *ret_gso_size, struct endpoint *ret_from, struct ip_addr *ret_local);
+ssize_t sim_udp_send_to(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, const struct sock_send *how);
 
 struct sim_sock *sim_sock_new(
     struct sim_host *h, struct sock_owner owner, const struct endpoint *to);

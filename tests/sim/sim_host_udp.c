@@ -275,3 +275,35 @@ void sim_peer_error(struct sim_sock *s, const struct sock_error *error, const vo
 	s->err_end = &e->next;
 	sim_sock_wake(s);
 }
+
+ssize_t sim_udp_recv_from(void *host, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t *ret_gso_size, struct endpoint *ret_from, struct ip_addr *ret_local)
+{
+	struct sim_sock *s = sim_sock_get(host, sock, SOCK_PUBLISHED);
+
+	if (s && s->dg_first)
+		*ret_from = s->dg_first->from;
+	if (s)
+		*ret_local = s->to.addr;
+	return sim_udp_recv(host, sock, iov, iov_count, ret_gso_size);
+}
+
+ssize_t sim_udp_send_to(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, const struct sock_send *how)
+{
+	struct sim_host *h = host;
+	struct sim_sock *s = sim_sock_get(h, sock, SOCK_PUBLISHED);
+	struct endpoint at;
+	ssize_t result;
+
+	if (!s)
+		return -EBADF;
+	if (!ip_addr_eq(how->from, &s->to.addr))
+		sim_fail(h->sim,
+		    "host: an answer leaves from another address than the question came to");
+	at = s->to;
+	s->to = *how->to;
+	result = sim_udp_send(host, sock, iov, iov_count, how->gso_size, how->has_df);
+	s->to = at;
+	return result;
+}

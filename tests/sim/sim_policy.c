@@ -9,6 +9,7 @@
 
 struct policy_verdict policy_judge(const struct policy *p, const struct policy_query *q)
 {
+	bool is_loopback = ip_addr_is_v4(&q->addr) && q->addr.b[12] == 127;
 	bool is_denied = p->denies_all || (q->has_port && p->denied_port == q->port);
 
 	if (p->judge)
@@ -16,6 +17,7 @@ struct policy_verdict policy_judge(const struct policy *p, const struct policy_q
 	return (struct policy_verdict){
 	    .action = is_denied ? POLICY_DENY : POLICY_ALLOW,
 	    .rule = is_denied ? 0 : POLICY_RULE_DEFAULT,
+	    .class = is_loopback ? ADDR_LOOPBACK : ADDR_PUBLIC,
 	};
 }
 

@@ -89,7 +89,9 @@ static void send_ack(struct sim_tcp *c)
 
 static uint64_t rto_ns(const struct sim_tcp *c)
 {
-	uint64_t rto = c->state == SIM_TCP_SYN_SENT ? SIM_S : c->cfg.rto_ns;
+	uint64_t rto = c->state == SIM_TCP_SYN_SENT || c->state == SIM_TCP_SYN_RECEIVED
+			   ? SIM_S
+			   : c->cfg.rto_ns;
 
 	return min_u64(rto << min_u64(c->tries, 10), 60 * SIM_S);
 }
@@ -101,10 +103,11 @@ static void arm(struct sim_tcp *c)
 
 static void send_syn(struct sim_tcp *c)
 {
-	struct sim_packet p = segment(c, 0, SIM_SYN);
+	bool is_answer = c->state == SIM_TCP_SYN_RECEIVED;
+	struct sim_packet p = segment(c, 0, is_answer ? SIM_SYN | SIM_ACK : SIM_SYN);
 
 	p.seq = c->cfg.iss;
-	p.ack = 0;
+	p.ack = is_answer ? c->irs + 1 : 0;
 	p.wnd = (uint16_t)min_u64(c->cfg.rcvbuf, 65535);
 	p.mss = c->cfg.mss;
 	p.wscale = c->cfg.wscale;
@@ -219,7 +222,7 @@ static void on_rto(void *arg)
 		die(c, ETIMEDOUT);
 		return;
 	}
-	if (c->state == SIM_TCP_SYN_SENT) {
+	if (c->state == SIM_TCP_SYN_SENT || c->state == SIM_TCP_SYN_RECEIVED) {
 		c->retransmits++;
 		send_syn(c);
 		return;
@@ -299,6 +302,62 @@ static void on_synack(struct sim_tcp *c, const struct sim_packet *p)
 	send_ack(c);
 	sim_app_on_open(&c->app);
 	output(c);
+}
+
+/* The ACK of our SYN-ACK, or none. True: the connection stands. */
+static bool on_answer(struct sim_tcp *c, const struct sim_packet *p)
+{
+	if ((p->flags & SIM_RST) != 0) {
+		c->service->waiting--;
+		die(c, 0);
+		return false;
+	}
+	if ((p->flags & SIM_SYN) != 0 || (p->flags & SIM_ACK) == 0) {
+		send_syn(c);
+		return false;
+	}
+	if (p->ack != c->cfg.iss + 1) {
+		sim_fail(c->guest->sim, "guest: port %u: the SYN-ACK is answered with a wrong ACK",
+		    c->port);
+		return false;
+	}
+	c->state = SIM_TCP_OPEN;
+	c->tries = 0;
+	sim_timer_cancel(c->guest->sim, &c->rto_timer);
+	if (!sim_timer_is_set(&c->service->accept_timer))
+		sim_timer_set(c->guest->sim, &c->service->accept_timer,
+		    c->guest->sim->now_ns + c->service->accept_gap_ns);
+	return true;
+}
+
+static void init_timers(struct sim_tcp *c)
+{
+	sim_timer_init(&c->rto_timer, on_rto, c);
+	sim_timer_init(&c->ack_timer, on_ack_timer, c);
+	sim_timer_init(&c->keepalive_timer, on_keepalive, c);
+}
+
+void sim_tcp_on_syn(struct sim_tcp *c, const struct sim_packet *p)
+{
+	init_timers(c);
+	if (p->payload_len > 0 || p->has_sack || p->has_timestamps)
+		sim_fail(c->guest->sim, "guest: port %u: SYN with data or options", c->port);
+	c->irs = p->seq;
+	c->seg = p->mss > 0 && p->mss < c->cfg.mss ? p->mss : c->cfg.mss;
+	if (c->seg == 0)
+		c->seg = 536;
+	if (p->wscale >= 0 && c->cfg.wscale >= 0) {
+		c->snd_shift = (uint8_t)p->wscale;
+		c->rcv_shift = (uint8_t)c->cfg.wscale;
+	} else {
+		c->cfg.wscale = -1;
+	}
+	c->state = SIM_TCP_SYN_RECEIVED;
+	c->edge = p->wnd;
+	c->wnd_max = p->wnd;
+	c->wnd_seq = p->seq;
+	c->rcv_edge = min_u64(c->cfg.rcvbuf, 65535);
+	send_syn(c);
 }
 
 static bool is_finished(const struct sim_tcp *c)
@@ -400,6 +459,20 @@ static void advance(struct sim_tcp *c)
 	}
 }
 
+/* First the bytes that a service expects, then the stream. */
+static bool check_bytes(const struct sim_tcp *c, const struct sim_packet *p, uint64_t off)
+{
+	uint32_t skip = c->service ? c->service->skip_len : 0;
+	uint32_t own = off < skip ? (uint32_t)(skip - off) : 0;
+
+	if (own > p->payload_len)
+		own = p->payload_len;
+	if (own > 0 && memcmp(p->payload, c->service->skip + off, own) != 0)
+		return false;
+	return sim_pattern_check(
+	    c->cfg.from_seed, off + own - skip, p->payload + own, p->payload_len - own);
+}
+
 static void take_data(struct sim_tcp *c, const struct sim_packet *p, int64_t off)
 {
 	struct sim *s = c->guest->sim;
@@ -414,7 +487,7 @@ static void take_data(struct sim_tcp *c, const struct sim_packet *p, int64_t off
 	if (end + has_fin > (int64_t)c->rcv_edge)
 		sim_fail(s, "guest: port %u: %lld bytes beyond its window", c->port,
 		    (long long)(end + has_fin - (int64_t)c->rcv_edge));
-	if (!sim_pattern_check(c->cfg.from_seed, (uint64_t)off, p->payload, p->payload_len))
+	if (!check_bytes(c, p, (uint64_t)off))
 		sim_fail(s, "guest: port %u: wrong bytes at %lld", c->port, (long long)off);
 	if (has_fin && c->has_remote_fin && c->fin_at != (uint64_t)end)
 		sim_fail(s, "guest: port %u: FIN at two places", c->port);
@@ -479,6 +552,8 @@ void sim_tcp_receive(struct sim_tcp *c, const struct sim_packet *p)
 		on_synack(c, p);
 		return;
 	}
+	if (c->state == SIM_TCP_SYN_RECEIVED && !on_answer(c, p))
+		return;
 	c->heard_ns = c->guest->sim->now_ns;
 	off = off_near(p->seq, ack_of(c, c->rcv_nxt), c->rcv_nxt);
 	if (take_control(c, p, off))
@@ -575,9 +650,7 @@ const struct sim_stream_ops sim_tcp_stream_ops = {
 
 void sim_tcp_start(struct sim_tcp *c)
 {
-	sim_timer_init(&c->rto_timer, on_rto, c);
-	sim_timer_init(&c->ack_timer, on_ack_timer, c);
-	sim_timer_init(&c->keepalive_timer, on_keepalive, c);
+	init_timers(c);
 	c->state = SIM_TCP_SYN_SENT;
 	c->seg = c->cfg.mss > 0 ? c->cfg.mss : 536;
 	send_syn(c);

@@ -13,7 +13,7 @@ struct sim_watch {
 	struct ip_addr remote;
 	uint16_t remote_port;
 	uint8_t family;
-	bool is_known;  /* a SYN-ACK was seen */
+	bool is_known;  /* a SYN-ACK or SYN was seen */
 	bool has_acked; /* edge and ack hold */
 	bool has_fin;
 	uint8_t shift;    /* of the windows told */
@@ -38,7 +38,9 @@ static void trace(struct sim_world *w, const char *way, const struct sim_packet 
 
 static void watch_synack(struct sim_world *w, struct sim_watch *t, const struct sim_packet *p)
 {
-	bool is_again = t->is_known && t->remote_port == p->src_port && t->seq_max == p->seq + 1;
+	bool is_ours = (p->flags & SIM_ACK) == 0; /* repeated while the guest is silent */
+	bool is_again =
+	    !is_ours && t->is_known && t->remote_port == p->src_port && t->seq_max == p->seq + 1;
 
 	if (is_again && w->is_lossless)
 		sim_fail(&w->sim, "engine: port %u: SYN-ACK sent again", p->dst_port);
@@ -47,7 +49,7 @@ static void watch_synack(struct sim_world *w, struct sim_watch *t, const struct 
 	    .remote_port = p->src_port,
 	    .family = p->family,
 	    .is_known = true,
-	    .has_acked = true,
+	    .has_acked = !is_ours,
 	    .shift = p->wscale >= 0 ? (uint8_t)p->wscale : 0,
 	    .seq_max = p->seq + 1,
 	    .ack = p->ack,
@@ -58,8 +60,16 @@ static void watch_synack(struct sim_world *w, struct sim_watch *t, const struct 
 static void watch_window(struct sim_world *w, struct sim_watch *t, const struct sim_packet *p)
 {
 	uint32_t edge = p->ack + ((uint32_t)p->wnd << t->shift);
-	uint32_t grain = 1U << t->shift;
+	uint32_t grain;
 
+	if (!t->has_acked) {
+		t->shift = w->watch_no_shift ? 0 : t->shift;
+		edge = p->ack + ((uint32_t)p->wnd << t->shift);
+		t->ack = p->ack;
+		t->edge = edge;
+		t->has_acked = true;
+	}
+	grain = 1U << t->shift;
 	if (is_before(p->ack, t->ack))
 		sim_fail(&w->sim, "engine: port %u: ACK moves back", p->dst_port);
 	if (is_before(edge, t->edge) && t->edge - edge >= grain)

@@ -172,7 +172,7 @@ static void check_bytes(struct sim_world *w, const struct engine_event *e)
 	struct sim_tcp *c = *sim_ports_at(&w->guest.by_port, e->guest.port);
 	struct sim_sock *s = c ? sim_world_sock(w, c) : NULL;
 
-	if (!s || e->end != FLOW_END_CLOSED || c->remote_port != e->remote.port)
+	if (e->is_inbound || !s || e->end != FLOW_END_CLOSED || c->remote_port != e->remote.port)
 		return;
 	if (e->tx_bytes != c->queued || e->rx_bytes != s->app.sent)
 		sim_fail(&w->sim, "event: port %u: %llu and %llu bytes instead of %llu and %llu",
@@ -205,6 +205,9 @@ static void on_event(void *ctx, const struct engine_event *e)
 	case EVENT_QUERY:
 		w->queries += e->count;
 		break;
+	case EVENT_PUBLISHED:
+		w->published++;
+		break;
 	case EVENT_FLOW_ENDS_LIMITED:
 		w->ends_limited += e->count;
 		w->limit_events++;
@@ -220,7 +223,7 @@ static void init_netif(struct sim_world *w)
 
 	n->guest_mac = (struct mac_addr){{0x02, 0x6d, 0x73, 0, 0, 2}};
 	n->gateway_mac = (struct mac_addr){{0x02, 0x6d, 0x73, 0, 0, 1}};
-	n->has_v4 = true;
+	n->has_v4 = !w->cfg.has_no_v4;
 	n->has_v6 = !w->cfg.has_no_v6;
 	n->guest_v4 = ip_addr_v4(0x64600002);
 	n->gateway_v4 = ip_addr_v4(0x64600001);
@@ -337,6 +340,19 @@ void sim_world_serve(struct sim_world *w, uint16_t port, const struct sim_remote
 	if (!*slot)
 		*slot = sim_alloc(sizeof(*remote));
 	memcpy(*slot, remote, sizeof(*remote));
+}
+
+struct sim_sock *sim_world_publish(
+    struct sim_world *w, const struct publish_spec *spec, struct pool_ref *ret_port)
+{
+	struct sim_sock *s = sim_host_listen(&w->host, &spec->host);
+	struct pool_ref port;
+
+	if (engine_publish_add(w->engine, spec, s->number, &port))
+		sim_fail(&w->sim, "world: port %u is not published", spec->guest_port);
+	if (ret_port)
+		*ret_port = port;
+	return s;
 }
 
 struct sim_tcp *sim_world_connect(struct sim_world *w, const struct sim_conn_spec *spec)

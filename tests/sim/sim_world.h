@@ -60,6 +60,7 @@ struct sim_config {
 	uint64_t idle_ns;
 	uint32_t udp_limit;
 	uint64_t udp_idle_ns;
+	bool has_no_v4;
 	bool has_no_v6;
 	uint32_t resolver_count;
 	bool learns_mac; /* the engine does not know the guest's MAC address */
@@ -109,7 +110,9 @@ struct sim_world {
 	uint64_t ends[FLOW_END_COUNT]; /* events of flows by end */
 	uint64_t denials;
 	uint64_t refusals;
-	uint64_t queries;      /* names that were asked for */
+	uint64_t queries; /* names that were asked for */
+	uint64_t published;
+	bool watch_no_shift;   /* the guest's servers do not scale windows */
 	uint64_t ends_limited; /* that were not told */
 	uint64_t limit_events; /* ... by so many events */
 	struct engine_event last_end;
@@ -125,6 +128,11 @@ void sim_world_fini(struct sim_world *w);
 
 /* What is at a remote port, whatever the address. */
 void sim_world_serve(struct sim_world *w, uint16_t port, const struct sim_remote *remote);
+
+/* Publishes a port of the guest: the socket of the host, whose clients come by sim_host_client() or
+ * sim_peer_datagram(); ret_port may be NULL. */
+struct sim_sock *sim_world_publish(
+    struct sim_world *w, const struct publish_spec *spec, struct pool_ref *ret_port);
 
 /* Opens a connection to a remote port of its own, where the spec's remote program is. */
 struct sim_tcp *sim_world_connect(struct sim_world *w, const struct sim_conn_spec *spec);

@@ -255,6 +255,12 @@ static void wrong_configurations_are_refused_in_one_sentence(void **state)
 	    {{"mtu", NULL}, "an option has no name or no value"},
 	    {{"net-default-egress", "maybe"},
 		"option net-default-egress maybe is not possible; use allow or deny"},
+	    {{"publish", "80"},
+		"option publish 80 names one port only; use [ADDRESS:]PORT:GUEST-PORT"
+		"[/tcp|/udp|/http], with IPv6 addresses in brackets"},
+	    {{"publish-source", "me"},
+		"option publish-source me is not possible; use gateway or client"},
+	    {{"publish-proxy", "1"}, "option publish-proxy 1 is not possible; use on or off"},
 	    {{"ipv4", "100.96.0.3"},
 		"option ipv4 100.96.0.3 has no room for its gateway, the address before it, in one "
 		"/30; use an address whose last number is 2 more than a multiple of 4"},
@@ -380,13 +386,90 @@ static void a_document_says_what_options_do_not(void **state)
 static void all_settings_are_options(void **state)
 {
 	const char *const *names = sluice_options();
-	size_t i = 4; /* behind those about rules */
+	size_t first = 7; /* behind those about rules and published ports */
+	size_t i = first;
 
 	(void)state;
 	assert_string_equal(sluice_version(), "0.1.0");
-	for (; settings_name(i - 4); i++)
-		assert_string_equal(names[i], settings_name(i - 4));
+	for (; settings_name(i - first); i++)
+		assert_string_equal(names[i], settings_name(i - first));
 	assert_null(names[i]);
+}
+
+/* ---- published ports ---- */
+
+static void take_port(void *ctx, const char *line, size_t len)
+{
+	const char *at = strstr(line, "\"host_port\":");
+
+	(void)len;
+	if (at)
+		*(long *)ctx = strtol(at + 12, NULL, 10);
+}
+
+/* F1: a client of the host is a SYN from the gateway; a refusal of the guest resets the client. */
+static void a_published_port_leads_to_the_guest(void **state)
+{
+	static const struct sluice_option options[] = {BOTH_FAMILIES, {"publish", "0:80"}};
+	struct sluice_config c = config_of(options, 3, 0);
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	uint8_t frame[54];
+	uint8_t gateway[4];
+	long port = 0;
+	struct guest g;
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	c.on_event = take_port;
+	c.ctx = &port;
+	g = guest_of(&c);
+	assert_in_range(port, 1, 65535);
+	to.sin_port = htons((uint16_t)port);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
+	receive(&g, 0x0800);
+	(void)hex_put(gateway, MK_GATEWAY4);
+	assert_memory_equal(g.got + 26, gateway, 4);
+	assert_int_equal(mk_get16(g.got + MK_IP4_L4 + 2), 80);
+	assert_int_equal(g.got[MK_IP4_L4 + 13], 2); /* SYN */
+	(void)mk_ip4(frame, MK_GUEST4, MK_GATEWAY4, 6, 20, 1, 0);
+	memset(frame + MK_IP4_L4, 0, 20);
+	memcpy(frame + MK_IP4_L4, g.got + MK_IP4_L4 + 2, 2);
+	memcpy(frame + MK_IP4_L4 + 2, g.got + MK_IP4_L4, 2);
+	memcpy(frame + MK_IP4_L4 + 8, g.got + MK_IP4_L4 + 4, 4);
+	frame[MK_IP4_L4 + 11]++;
+	frame[MK_IP4_L4 + 12] = 0x50;
+	frame[MK_IP4_L4 + 13] = 0x14; /* RST, ACK */
+	mk16(frame + MK_IP4_L4 + 16, mk_l4_sum(frame, MK_IP4_L4, 20, 6));
+	send_frame(&g, frame, sizeof(frame));
+	while (!is_readable(client))
+		turn(&g);
+	assert_int_equal(recv(client, frame, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	close(client);
+	sluice_engine_free(g.engine);
+}
+
+static void a_port_in_use_is_an_error(void **state)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t len = sizeof(at);
+	char text[32];
+	struct sluice_option o = {"publish", text};
+	struct sluice_config c = config_of(&o, 1, 0);
+	struct sluice_engine *e = NULL;
+	struct sluice_error error;
+	int taken = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(taken, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(taken, 1), 0);
+	assert_int_equal(getsockname(taken, (struct sockaddr *)&at, &len), 0);
+	(void)snprintf(text, sizeof(text), "%u:80", ntohs(at.sin_port));
+	assert_int_equal(sluice_engine_new(&c, &e, &error), -EADDRINUSE);
+	assert_non_null(strstr(error.text, "the port is in use already"));
+	close(taken);
 }
 
 /* ---- what the guest is told ---- */
@@ -773,6 +856,8 @@ int main(void)
 	    cmocka_unit_test(fields_of_another_version_are_refused_unless_they_are_zero),
 	    cmocka_unit_test(a_document_says_what_options_do_not),
 	    cmocka_unit_test(all_settings_are_options),
+	    cmocka_unit_test(a_published_port_leads_to_the_guest),
+	    cmocka_unit_test(a_port_in_use_is_an_error),
 	    cmocka_unit_test(the_interface_is_told_in_values),
 	    cmocka_unit_test(the_interface_is_told_in_the_strings_of_the_reference),
 	    cmocka_unit_test(frames_and_names_pass_in_the_callers_thread),
