@@ -13,7 +13,6 @@
 #include "app/confine.h"
 #include "app/engine_loop.h"
 #include "app/process_title.h"
-#include "host/quic_crypto.h"
 
 void engine_process(const struct engine_params *params)
 {
@@ -27,7 +26,6 @@ void engine_process(const struct engine_params *params)
 	    .parent = params->launcher,
 	};
 	struct engine_params p = *params;
-	struct quic_crypto quic;
 	struct rlimit files;
 	int result;
 
@@ -35,12 +33,6 @@ void engine_process(const struct engine_params *params)
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		_exit(EXIT_OWN_FAILURE);
 	p.sock_limit = files.rlim_max < 1U << 24 ? (uint32_t)files.rlim_max : 1U << 24;
-	/* It reads its tables and asks the processor now, which it may not do later. */
-	if (host_quic_crypto_init(&quic)) {
-		complain("the engine cannot start: libcrypto has not what QUIC needs");
-		_exit(EXIT_OWN_FAILURE);
-	}
-	p.config.quic = &quic;
 	process_title_set("sluice-engine");
 	if (confine_engine(&confinement) < 0)
 		_exit(EXIT_OWN_FAILURE);

@@ -53,8 +53,7 @@ static struct policy_verdict judge(struct engine *e, enum policy_proto proto,
 	struct policy_query q = query_of(proto, to, port);
 	bool is_quic = proto == POLICY_UDP && port == QUIC_PORT;
 
-	q.has_first_flight = proto != POLICY_TCP && !(is_quic && e->cfg.quic);
-	q.must_claim = is_quic && !e->cfg.quic;
+	q.has_first_flight = proto != POLICY_TCP && !is_quic;
 	return judge_pinned(e, &q, ret_name);
 }
 

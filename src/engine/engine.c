@@ -135,7 +135,6 @@ int engine_new(const struct engine_config *cfg, struct nic *nic, const struct so
 	e->tcp.on_flight = admit_tcp_flight;
 	e->udp.on_end = account_udp_end;
 	e->udp.on_flight = admit_udp_flight;
-	e->udp.quic = cfg->quic;
 	e->udp.ctx = e;
 	*ret_engine = e;
 	return 0;

@@ -22,7 +22,6 @@
 #include "stack/netif.h"
 #include "stack/nic.h"
 #include "stack/shape.h"
-#include "wire/quic_initial.h"
 
 enum {
 	ENGINE_RESOLVERS_MAX = 8,
@@ -67,9 +66,6 @@ struct engine_config {
 	    dns_rebind_protection; /* answers with addresses that policy does not name are refused */
 	struct engine_dns_route dns_routes[ENGINE_DNS_ROUTES_MAX];
 	uint32_t dns_route_count;
-
-	/* Borrowed until engine_free(). NULL: QUIC cannot be read, and no rule by name allows it. */
-	const struct quic_crypto *quic;
 
 	void (*on_event)(void *ctx, const struct engine_event *event); /* may be NULL */
 	void *event_ctx;

@@ -253,6 +253,11 @@ bool tcp_flow_take(struct tcp_table *t, struct flow_world *w, struct tcp_flow *f
 
 	if (in->data_len > 0)
 		take_data(t, w, f, p, in);
+	if (f->flight && f->conn.rcv_nxt != end) {
+		/* What is held needs memory. Without it the guest would try again for ever. */
+		tcp_flow_abort(t, w, f, FLOW_END_HOST_ERROR, true);
+		return false;
+	}
 	if (f->conn.ooo.len > 0 && f->conn.rcv_nxt == end) {
 		tcp_burst_flush(t, w); /* its bytes come first */
 		has_filled_hole = take_ooo(w, f);

@@ -150,8 +150,8 @@ static bool has_long(const struct packet *p, uint32_t unit)
 }
 
 /* Reads the datagrams of a frame; what the last of them that was read says counts, unless one is wrong. */
-static enum hello_result read_all(const struct udp_table *t, struct udp_flight *fl,
-    const uint8_t *bytes, uint32_t len, uint32_t unit, struct tls_hello *ret_hello)
+static enum hello_result read_all(struct udp_flight *fl, const uint8_t *bytes, uint32_t len,
+    uint32_t unit, struct tls_hello *ret_hello)
 {
 	enum hello_result result = HELLO_NOT_TLS;
 
@@ -160,7 +160,8 @@ static enum hello_result read_all(const struct udp_table *t, struct udp_flight *
 
 		if (fl->quic.version != 0 && !quic_is_long(bytes + at, piece))
 			continue;
-		result = quic_initial_read(&fl->quic, t->quic, bytes + at, piece, ret_hello);
+		result =
+		    quic_initial_read(&fl->quic, &quic_crypto_plain, bytes + at, piece, ret_hello);
 		if (result != HELLO_MORE && result != HELLO_NAME && result != HELLO_ECH)
 			break;
 	}
@@ -168,18 +169,18 @@ static enum hello_result read_all(const struct udp_table *t, struct udp_flight *
 }
 
 /* The same, where another connection may begin. HELLO_MORE: that, or the first one, is to be held. */
-static enum hello_result look(const struct udp_table *t, struct udp_flight *fl,
-    const uint8_t *bytes, uint32_t len, uint32_t unit, struct tls_hello *ret_hello)
+static enum hello_result look(struct udp_flight *fl, const uint8_t *bytes, uint32_t len,
+    uint32_t unit, struct tls_hello *ret_hello)
 {
 	enum hello_result result = HELLO_BAD;
 
 	if (has_buffers(fl))
-		result = read_all(t, fl, bytes, len, unit, ret_hello);
+		result = read_all(fl, bytes, len, unit, ret_hello);
 	if (result == HELLO_OTHER && !fl->is_held) {
 		forget_quic(fl);
 		result = HELLO_BAD;
 		if (has_buffers(fl))
-			result = read_all(t, fl, bytes, len, unit, ret_hello);
+			result = read_all(fl, bytes, len, unit, ret_hello);
 	}
 	return result == HELLO_OTHER ? HELLO_BAD : result;
 }
@@ -268,7 +269,7 @@ enum drop_reason udp_flight_send(
 	if (!bytes)
 		return DROP_NO_MEMORY;
 	udp_flow_touch(t, w, f);
-	result = look(t, fl, bytes, p->payload_len, unit, &hello);
+	result = look(fl, bytes, p->payload_len, unit, &hello);
 	if (result == HELLO_MORE)
 		return keep(t, fl, bytes, p);
 	if (is_known(f, result, &hello))

@@ -73,8 +73,7 @@ struct udp_table {
 	struct timer timer;     /* TIMER_UDP_IDLE: the first of age may have expired */
 	uint8_t *scratch;      /* one datagram that must be cut to fit the link; made when needed */
 	struct icmp_out *icmp; /* borrowed */
-	const struct quic_crypto *quic; /* borrowed; NULL: QUIC cannot be read */
-	uint32_t held;                  /* flows whose datagrams are held */
+	uint32_t held;         /* flows whose datagrams are held */
 	void (*on_end)(void *ctx, const struct udp_flow *f, enum flow_end end);
 	/* What a flow's first flight is has been found, in f->claim, with this packet. True: it may pass; false: the
 	 * flow ends. */
@@ -112,7 +111,7 @@ enum drop_reason udp_flow_send(
 
 /*
  * The flow gets a first flight, which is held until t->on_flight() lets it pass, or (is_held false) has passed, and
- * only another one that begins later will be held. Needs t->quic. 0, -ENOSPC (too many are held) or -ENOMEM.
+ * only another one that begins later will be held. 0, -ENOSPC (too many are held) or -ENOMEM.
  */
 __attribute__((warn_unused_result)) int udp_flow_hold(
     struct udp_table *t, struct udp_flow *f, bool is_held);

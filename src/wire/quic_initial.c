@@ -67,7 +67,7 @@ static int expand_label(const struct quic_crypto *c, const uint8_t secret[HASH_S
 	wr_copy(&w, label, strlen(label));
 	wr_u8(&w, 0);
 	wr_u8(&w, 1); /* RFC 5869 2.3: the number of the only block */
-	err = c->hmac_sha256(c->ctx, secret, HASH_SIZE, info, wr_len(&w), mac);
+	err = c->hmac_sha256(secret, HASH_SIZE, info, wr_len(&w), mac);
 	if (!err)
 		memcpy(ret_out, mac, len);
 	return err;
@@ -82,7 +82,7 @@ int quic_client_keys(const struct quic_crypto *c, uint32_t version, const uint8_
 	struct quic_keys keys;
 	int err;
 
-	err = c->hmac_sha256(c->ctx, is_2 ? salt_2 : salt_1, sizeof(salt_1), cid, cid_len, initial);
+	err = c->hmac_sha256(is_2 ? salt_2 : salt_1, sizeof(salt_1), cid, cid_len, initial);
 	if (!err)
 		err = expand_label(c, initial, "client in", client, sizeof(client));
 	if (!err)
@@ -183,7 +183,7 @@ static int open_packet(const struct quic_crypto *c, const struct quic_keys *keys
 
 	if (p->len - p->number_off < SAMPLE_OFF + TAG_SIZE)
 		return -EBADMSG;
-	if (c->aes128_block(c->ctx, keys->hp, number + SAMPLE_OFF, mask))
+	if (c->aes128_block(keys->hp, number + SAMPLE_OFF, mask))
 		return -EBADMSG;
 	memcpy(head, p->start, p->number_off + SAMPLE_OFF);
 	head[0] ^= mask[0] & 0x0f;
@@ -197,7 +197,7 @@ static int open_packet(const struct quic_crypto *c, const struct quic_keys *keys
 	memcpy(nonce, keys->iv, sizeof(nonce));
 	for (uint32_t i = 0; i < 8; i++)
 		nonce[sizeof(nonce) - 1 - i] ^= (uint8_t)(full >> (8 * i));
-	if (c->aes128_gcm_open(c->ctx, keys->key,
+	if (c->aes128_gcm_open(keys->key,
 		&(struct quic_sealed){.nonce = nonce,
 		    .aad = head,
 		    .aad_len = head_len,

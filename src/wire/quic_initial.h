@@ -3,8 +3,7 @@
  * The first flight of a QUIC client: its ClientHello out of the CRYPTO frames of its Initial packets (RFC 9000, RFC 9001
  * for version 1, RFC 9369 for version 2), over any number of frames, packets and datagrams, in any order.
  *
- * The protection of Initial packets has keys that follow from the packet itself. The three primitives that it needs come
- * from outside, because a well-kept library has them (src/host/quic_crypto.c).
+ * The protection of Initial packets has keys that follow from the packet itself (quic_crypto.c).
  *
  * What counts is what the server will see. A datagram that a server must discard, and perhaps does not, is HELLO_BAD: one
  * below 1200 bytes, a connection id below 8, an Initial packet that does not decrypt. A client that gets no
@@ -27,33 +26,35 @@ enum {
 	QUIC_DATAGRAM_MAX =
 	    9216, /* an Initial packet in a larger one is not looked at: HELLO_BAD */
 	QUIC_CID_MAX = 20,
+	QUIC_NONCE_SIZE = 12,
 };
 
 /* What AES-128-GCM has sealed. */
 struct quic_sealed {
-	const uint8_t *nonce; /* 12 bytes */
+	const uint8_t *nonce; /* QUIC_NONCE_SIZE bytes */
 	const uint8_t *aad;
 	size_t aad_len;
 	const uint8_t *bytes; /* with the tag of 16 bytes at the end */
 	size_t len;
 };
 
-/* 0 or -errno; -EBADMSG where what is opened is not authentic. */
+/* The primitives. 0 or -errno; -EBADMSG where what is opened is not authentic. */
 struct quic_crypto {
-	void *ctx; /* first argument */
-	int (*hmac_sha256)(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *data,
-	    size_t len, uint8_t ret_mac[32]);
-	int (*aes128_block)(
-	    void *ctx, const uint8_t key[16], const uint8_t in[16], uint8_t ret_out[16]);
+	int (*hmac_sha256)(const uint8_t *key, size_t key_len, const uint8_t *data, size_t len,
+	    uint8_t ret_mac[32]);
+	int (*aes128_block)(const uint8_t key[16], const uint8_t in[16], uint8_t ret_out[16]);
 	/* ret_out has 16 bytes less than what is sealed. */
 	int (*aes128_gcm_open)(
-	    void *ctx, const uint8_t key[16], const struct quic_sealed *sealed, uint8_t *ret_out);
+	    const uint8_t key[16], const struct quic_sealed *sealed, uint8_t *ret_out);
 };
+
+/* quic_crypto.c; tests have others. */
+extern const struct quic_crypto quic_crypto_plain;
 
 /* The keys of one direction of one connection. */
 struct quic_keys {
 	uint8_t key[16];
-	uint8_t iv[12];
+	uint8_t iv[QUIC_NONCE_SIZE];
 	uint8_t hp[16];
 };
 

@@ -249,12 +249,24 @@ static void connect_all(struct scenario *s)
 
 /* ---- life ---- */
 
+/* Everything is allowed, connections when their first flight is known. */
+static struct policy_verdict judge_held(const void *ctx, const struct policy_query *q)
+{
+	bool is_known = q->has_first_flight || q->claim || q->proto != POLICY_TCP;
+
+	(void)ctx;
+	return (struct policy_verdict){
+	    .action = is_known ? POLICY_ALLOW : POLICY_HOLD, .rule = POLICY_RULE_DEFAULT};
+}
+
 void scenario_begin(struct scenario *s, struct sim_world *w)
 {
 	*s = (struct scenario){.w = w};
 	w->host.on_datagram = on_datagram;
 	w->guest.on_packet = on_packet;
 	w->ctx = s;
+	if (w->cfg.tx.reorder_permille > 0)
+		w->policy.judge = judge_held;
 	sim_timer_init(&s->timer, ask_all, s);
 }
 

@@ -36,7 +36,7 @@ struct scenario {
 	uint32_t answers[SCENARIO_KINDS];
 };
 
-/* A world for it. is_disordered: the guest's segments come out of order. */
+/* A world for it. is_disordered: the guest's segments come out of order, and what it says first is held. */
 struct sim_config scenario_config(bool is_disordered);
 
 /* Takes over the world's functions, until scenario_end(). */

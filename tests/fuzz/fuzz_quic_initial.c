@@ -17,10 +17,9 @@ static void require(bool claim)
 		abort();
 }
 
-static int hmac_sha256(void *ctx, const uint8_t *key, size_t key_len, const uint8_t *data,
-    size_t len, uint8_t ret_mac[32])
+static int hmac_sha256(
+    const uint8_t *key, size_t key_len, const uint8_t *data, size_t len, uint8_t ret_mac[32])
 {
-	(void)ctx;
 	(void)key;
 	(void)key_len;
 	(void)data;
@@ -29,9 +28,8 @@ static int hmac_sha256(void *ctx, const uint8_t *key, size_t key_len, const uint
 	return 0;
 }
 
-static int aes128_block(void *ctx, const uint8_t key[16], const uint8_t in[16], uint8_t ret_out[16])
+static int aes128_block(const uint8_t key[16], const uint8_t in[16], uint8_t ret_out[16])
 {
-	(void)ctx;
 	(void)key;
 	(void)in;
 	memset(ret_out, 0, 16);
@@ -40,9 +38,8 @@ static int aes128_block(void *ctx, const uint8_t key[16], const uint8_t in[16], 
 
 /* An odd last byte is a wrong tag. */
 static int aes128_gcm_open(
-    void *ctx, const uint8_t key[16], const struct quic_sealed *sealed, uint8_t *ret_out)
+    const uint8_t key[16], const struct quic_sealed *sealed, uint8_t *ret_out)
 {
-	(void)ctx;
 	(void)key;
 	require(sealed->len >= 16 && sealed->aad_len > 0);
 	if (sealed->bytes[sealed->len - 1] % 2 != 0)

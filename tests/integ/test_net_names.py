@@ -123,8 +123,8 @@ class Names(Case):
 
     def serve_plain(self, port, greeting=b""):
         def handler(connection):
-            connection.sendall(greeting)
             try:
+                connection.sendall(greeting)
                 self.heard.append(connection.recv(1000).decode())
             except ConnectionResetError:
                 self.heard.append("reset")

@@ -254,7 +254,6 @@ static void init_engine(struct sim_world *w)
 		e.netif.guest_mac = (struct mac_addr){{0x02, 0, 0, 0, 0, 1}};
 	}
 	e.policy = &w->policy;
-	e.quic = w->cfg.quic;
 	if (c->tcp_limit > 0)
 		e.tcp_limit = c->tcp_limit;
 	if (c->tcp_backlog > 0)

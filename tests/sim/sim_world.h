@@ -64,7 +64,6 @@ struct sim_config {
 	bool has_no_v6;
 	uint32_t resolver_count;
 	bool learns_mac; /* the engine does not know the guest's MAC address */
-	const struct quic_crypto *quic;
 };
 
 /* An ordinary world: MTU 1500, a frame device with all offloads. */

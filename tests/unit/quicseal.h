@@ -83,7 +83,7 @@ static inline void quic_seal_initial(const struct quic_crypto *c, const struct q
 		quic_seal_require(body != NULL);
 		quic_seal_gcm(&k, nonce, start, head_len, frames, len, body);
 	}
-	quic_seal_require(c->aes128_block(c->ctx, k.hp, number + 4, mask) == 0);
+	quic_seal_require(c->aes128_block(k.hp, number + 4, mask) == 0);
 	start[0] ^= mask[0] & 0x0f;
 	for (int i = 0; i < s->number_len; i++)
 		number[i] ^= mask[i + 1];

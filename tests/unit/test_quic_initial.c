@@ -3,8 +3,11 @@
  * (threats.md T8, T9, T19). */
 #include "hex.h"
 
+#include <errno.h>
+
+#include <openssl/hmac.h>
+
 #include "hellos.h"
-#include "host/quic_crypto.h"
 #include "quicseal.h"
 #include "wire/quic_initial.h"
 
@@ -25,7 +28,6 @@ static const uint8_t cid_a[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 static const uint8_t cid_b[8] = {8, 7, 6, 5, 4, 3, 2, 1};
 
 struct fixture {
-	struct quic_crypto crypto;
 	struct quic_initial q;
 	uint8_t hello[4096]; /* a message of a.example */
 	size_t hello_len;
@@ -57,7 +59,6 @@ static int setup(void **state)
 	const struct hello_spec s = {.name = "a.example", .alpn = "h3", .padding = 1500};
 
 	assert_non_null(f);
-	assert_int_equal(host_quic_crypto_init(&f->crypto), 0);
 	f->q.message = malloc(QUIC_HELLO_MAX);
 	f->q.have = calloc(1, QUIC_HAVE_SIZE);
 	assert_true(f->q.message && f->q.have);
@@ -70,7 +71,6 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	host_quic_crypto_fini(&f->crypto);
 	free(f->q.message);
 	free(f->q.have);
 	free(f);
@@ -80,7 +80,7 @@ static int teardown(void **state)
 static enum hello_result feed(struct fixture *f, const uint8_t *datagram, size_t len)
 {
 	uint8_t *copy = exact_copy(datagram, len);
-	enum hello_result result = quic_initial_read(&f->q, &f->crypto, copy, len, &f->got);
+	enum hello_result result = quic_initial_read(&f->q, &quic_crypto_plain, copy, len, &f->got);
 
 	free(copy);
 	return result;
@@ -97,7 +97,7 @@ static enum hello_result feed_frames(
 
 	assert_true(len <= sizeof(body));
 	memcpy(body, frames, len);
-	quic_seal_initial(&f->crypto, s, body, len > want ? len : want, &w);
+	quic_seal_initial(&quic_crypto_plain, s, body, len > want ? len : want, &w);
 	assert_true(wr_ok(&w) && wr_len(&w) >= QUIC_DATAGRAM_MIN);
 	return feed(f, datagram, wr_len(&w));
 }
@@ -119,18 +119,59 @@ static enum hello_result feed_piece(
 	return feed_frames(f, s, frames, wr_len(&w));
 }
 
+/* Lengths around blocks, so that each way to fill up the last one is met. */
+static void primitives_are_those_of_libcrypto(void **state)
+{
+	uint8_t bytes[300];
+	uint32_t x = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		x = x * 1103515245 + 12345;
+		bytes[i] = (uint8_t)(x >> 16);
+	}
+	for (size_t len = 0; len < 200; len++) {
+		const struct quic_crypto *c = &quic_crypto_plain;
+		struct quic_keys keys;
+		uint8_t mac[32];
+		uint8_t want[32];
+		uint8_t out[200];
+		uint8_t *sealed = malloc(len + 16);
+		uint8_t *aad = exact_copy(bytes + 50, len % 50);
+		struct quic_sealed s = {.nonce = bytes + 3,
+		    .aad = aad,
+		    .aad_len = len % 50,
+		    .bytes = sealed,
+		    .len = len + 16};
+
+		assert_int_equal(c->hmac_sha256(bytes, len % 65, bytes + 20, len, mac), 0);
+		assert_non_null(
+		    HMAC(EVP_sha256(), bytes, (int)(len % 65), bytes + 20, len, want, NULL));
+		assert_memory_equal(mac, want, 32);
+		memcpy(keys.key, bytes + len, 16);
+		quic_seal_gcm(&keys, s.nonce, aad, s.aad_len, bytes + 60, len, sealed);
+		assert_int_equal(c->aes128_gcm_open(keys.key, &s, out), 0);
+		assert_memory_equal(out, bytes + 60, len);
+		sealed[len * 7 % (len + 16)] ^= 0x10;
+		assert_int_equal(c->aes128_gcm_open(keys.key, &s, out), -EBADMSG);
+		free(sealed);
+		free(aad);
+	}
+	assert_int_equal(quic_crypto_plain.hmac_sha256(bytes, 65, bytes, 1, bytes + 100), -EINVAL);
+}
+
 static void keys_are_those_of_RFC_9001_A_1_and_RFC_9369_A_1(void **state)
 {
-	struct fixture *f = *state;
 	struct quic_keys k;
 	uint8_t cid[8];
 
+	(void)state;
 	assert_int_equal(hex_put(cid, CID), 8);
-	assert_int_equal(quic_client_keys(&f->crypto, QUIC_V1, cid, 8, &k), 0);
+	assert_int_equal(quic_client_keys(&quic_crypto_plain, QUIC_V1, cid, 8, &k), 0);
 	assert_hex(k.key, 16, "1f369613dd76d5467730efcbe3b1a22d");
 	assert_hex(k.iv, 12, "fa044b2f42a3fd3b46fb255c");
 	assert_hex(k.hp, 16, "9f50449e04a0e810283a1e9933adedd2");
-	assert_int_equal(quic_client_keys(&f->crypto, QUIC_V2, cid, 8, &k), 0);
+	assert_int_equal(quic_client_keys(&quic_crypto_plain, QUIC_V2, cid, 8, &k), 0);
 	assert_hex(k.key, 16, "8b1a0bc121284290a29e0971b5cd045d");
 	assert_hex(k.iv, 12, "91f73e2351d8fa91660e909f");
 	assert_hex(k.hp, 16, "45b95e15235d6f45a6b19cbcb0294ba9");
@@ -165,7 +206,7 @@ static void client_initials_of_the_RFCs_are_read_T19(void **state)
 
 		forget(f);
 		assert_int_equal(hex_put(frames, RFC_FRAME), 245);
-		quic_seal_initial(&f->crypto, &s, frames, sizeof(frames), &w);
+		quic_seal_initial(&quic_crypto_plain, &s, frames, sizeof(frames), &w);
 		assert_int_equal(wr_len(&w), 1200);
 		assert_hex(datagram, 32, cases[i].begin);
 		assert_hex(datagram + 1200 - 16, 16, cases[i].end);
@@ -236,7 +277,7 @@ static void coalesced_packets_are_read_T19(void **state)
 	make_hello(f, &small);
 	quic_seal_crypto(&c, 0, f->hello, f->hello_len);
 	wr_copy(&w, early, sizeof(early));
-	quic_seal_initial(&f->crypto, &s, frames, sizeof(frames), &w);
+	quic_seal_initial(&quic_crypto_plain, &s, frames, sizeof(frames), &w);
 	wr_zero(&w, 30);
 	assert_int_equal(feed(f, datagram, wr_len(&w)), HELLO_NAME);
 	assert_string_equal(f->got.name.text, "b.example");
@@ -348,7 +389,7 @@ static void packets_that_servers_discard_are_refused_T19(void **state)
 
 	make_hello(f, &small);
 	quic_seal_crypto(&c, 0, f->hello, f->hello_len);
-	quic_seal_initial(&f->crypto, &s, frames, sizeof(frames), &w);
+	quic_seal_initial(&quic_crypto_plain, &s, frames, sizeof(frames), &w);
 	assert_int_equal(feed(f, datagram, wr_len(&w)), HELLO_BAD); /* too short */
 	forget(f);
 	s.cid_len = 7;
@@ -439,7 +480,7 @@ static void every_shorter_datagram_is_refused_or_waited_for(void **state)
 
 	make_hello(f, &small);
 	quic_seal_crypto(&c, 0, f->hello, f->hello_len);
-	quic_seal_initial(&f->crypto, &s, frames, sizeof(frames), &w);
+	quic_seal_initial(&quic_crypto_plain, &s, frames, sizeof(frames), &w);
 	for (size_t len = 0; len < wr_len(&w); len++) {
 		forget(f);
 		assert_int_equal(feed(f, datagram, len), len < 7 ? HELLO_NOT_TLS : HELLO_MORE);
@@ -450,6 +491,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(primitives_are_those_of_libcrypto),
 	    T(keys_are_those_of_RFC_9001_A_1_and_RFC_9369_A_1),
 	    T(client_initials_of_the_RFCs_are_read_T19),
 	    T(hello_over_datagrams_in_any_order_is_read_T8_T19),
