@@ -127,7 +127,7 @@ bool name_streams_are_full(const struct name_streams *t)
 void name_stream_answer(struct name_streams *t, struct name_stream *s, uint8_t *framed, size_t len)
 {
 	s->pending--;
-	if (len > 0) {
+	if (framed && len > 0) {
 		put_be16(framed, (uint16_t)len);
 		/* Without memory it is an answer that was lost. */
 		if (chain_append(&s->out, framed, NAME_STREAM_FRAME_SIZE + len) == 0)

@@ -73,7 +73,7 @@ __attribute__((warn_unused_result)) int name_stream_open(struct name_streams *t,
 /* The stream, or NULL if it has been closed. */
 struct name_stream *name_stream_find(const struct name_streams *t, struct pool_ref ref);
 
-/* The answer to one of its messages, len bytes behind NAME_STREAM_FRAME_SIZE bytes of room; len 0: there is none. */
+/* The answer to one of its messages, len bytes behind NAME_STREAM_FRAME_SIZE bytes of room; framed NULL: there is none. */
 void name_stream_answer(struct name_streams *t, struct name_stream *s, uint8_t *framed, size_t len);
 
 /* So much waits to be read that only short answers should be given. */

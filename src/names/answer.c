@@ -564,7 +564,8 @@ int answer_read(const uint8_t *msg, size_t len, bool keeps_dnssec, const struct 
 	struct rd r = rd_init(msg, len);
 	bool is_negative;
 
-	if (dns_parse_head(msg, len, &b.head) || !b.head.has_question)
+	if (dns_parse_head(msg, len, &b.head) || !b.head.has_question ||
+	    !answer_is_type_known(b.head.question.type))
 		return -EBADMSG;
 	out->rcode = b.head.rcode;
 	out->is_authenticated = false;

@@ -56,7 +56,7 @@ bool answer_is_type_known(uint16_t type);
 
 /* Reads the answer msg to a question, of which the caller has seen that it is one, and writes the body of the answer
  * for the guest, as it stands behind that question, to body (cap bytes). keeps_dnssec: signatures are wanted. 0, or
- * -EBADMSG: malformed, or beyond the bounds above. */
+ * -EBADMSG: malformed, beyond the bounds above, or to a question for another type. */
 __attribute__((warn_unused_result)) int answer_read(const uint8_t *msg, size_t len,
     bool keeps_dnssec, const struct answer_judge *judge, uint8_t *body, size_t cap,
     struct answer *ret_answer);
