@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published ports: programs of the host and of other machines reach servers of the guest (behaviours.md 6)."""
 import errno
+import os
 import resource
 import socket
 import struct
 
+import harness
 import networld
 from networld import GATEWAY_V4, GATEWAY_V6, HOST_V4, HOST_V6, SERVER_V4, Case, digest, pattern, read_all, sha
 
@@ -252,6 +254,11 @@ class Published(Case):
             port = taken.getsockname()[1]
             done = self.sluice("echo", "started", options=["-p", f"{port}:80/udp"])
             self.assert_message(done, f"--publish {port}:80/udp", "in use already")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            path = os.path.join(self.directory, "guest.sock")
+            done = harness.run([harness.sluice, "serve", "--port", f"stream:{path}", "-p", f"{port}:80"])
+            self.assert_message(done, f"--publish {port}:80", "in use already")
         done = self.sluice("echo", "started", options=["-p", "192.0.2.77:80:80"])
         self.assert_message(done, "192.0.2.77:80:80", "no such address")
 

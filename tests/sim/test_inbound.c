@@ -600,6 +600,7 @@ static void gateway_ports_do_not_collide(void **state)
 	}
 	run_ns(&t, SIM_S);
 	assert_int_equal(t.w->counters.tcp_active, 2000);
+	assert_int_equal(t.service->accepted, 2000);
 	for (struct sim_tcp *c = t.service->first; c; c = c->next) {
 		assert_true(c->remote_port >= 1024);
 		assert_null(*sim_ports_at(&seen, c->remote_port));
