@@ -308,6 +308,27 @@ static int op_tcp_shutdown(void *host, int sock)
 	return 0;
 }
 
+static int op_tcp_accept(void *host, int listener, int *ret_sock, struct endpoint *ret_peer)
+{
+	struct name_streams *t = host;
+
+	return t->ops->tcp_accept(t->host, listener, ret_sock, ret_peer);
+}
+
+static int op_tcp_local(void *host, int sock, struct endpoint *ret_local)
+{
+	struct name_streams *t = host;
+
+	return t->ops->tcp_local(t->host, sock, ret_local);
+}
+
+static int op_adopt(void *host, int sock, struct sock_owner owner)
+{
+	struct name_streams *t = host;
+
+	return t->ops->adopt(t->host, sock, owner);
+}
+
 static int op_udp_open(
     void *host, const struct endpoint *to, struct sock_owner owner, int *ret_sock)
 {
@@ -330,6 +351,23 @@ static ssize_t op_udp_recv(
 	struct name_streams *t = host;
 
 	return t->ops->udp_recv(t->host, sock, iov, iov_count, ret_gso_size);
+}
+
+static ssize_t op_udp_recv_from(void *host, int sock, const struct iovec *iov, size_t iov_count,
+    uint16_t *ret_gso_size, struct endpoint *ret_from, struct ip_addr *ret_local)
+{
+	struct name_streams *t = host;
+
+	return t->ops->udp_recv_from(
+	    t->host, sock, iov, iov_count, ret_gso_size, ret_from, ret_local);
+}
+
+static ssize_t op_udp_send_to(
+    void *host, int sock, const struct iovec *iov, size_t iov_count, const struct sock_send *how)
+{
+	struct name_streams *t = host;
+
+	return t->ops->udp_send_to(t->host, sock, iov, iov_count, how);
 }
 
 static uint32_t op_udp_mtu(void *host, int sock)
@@ -394,9 +432,14 @@ const struct sock_ops name_stream_ops = {
     .tcp_peek = op_tcp_peek,
     .tcp_consume = op_tcp_consume,
     .tcp_shutdown = op_tcp_shutdown,
+    .tcp_accept = op_tcp_accept,
+    .tcp_local = op_tcp_local,
+    .adopt = op_adopt,
     .udp_open = op_udp_open,
     .udp_send = op_udp_send,
     .udp_recv = op_udp_recv,
+    .udp_recv_from = op_udp_recv_from,
+    .udp_send_to = op_udp_send_to,
     .udp_mtu = op_udp_mtu,
     .error_next = op_error_next,
     .ping_open = op_ping_open,
