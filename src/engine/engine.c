@@ -156,9 +156,9 @@ void engine_free(struct engine *e, uint64_t now_ns)
 	e->world.now_ns = now_ns;
 	tcp_table_reset_all(&e->tcp, &e->world);
 	udp_table_close_all(&e->udp, &e->world);
+	publish_fini(e);
 	account_fini(e);
 	flush(e);
-	publish_fini(e);
 	resolve_fini(e);
 	echo_fini(&e->echo, &e->world);
 	udp_table_fini(&e->udp);
