@@ -165,7 +165,7 @@ static void answer_to_nobody_is_dropped(void **state)
 	assert_int_equal(t.w->host.calls[SIM_OP_UDP_OPEN], 0);
 	/* To others than the gateway it is an ordinary datagram. */
 	t.w->policy.denies_all = true;
-	send_from_guest(&t, &(struct ip_addr){.b = {[10] = 0xff, 0xff, 192, 0, 2, 9}}, 53, 10);
+	send_from_guest(&t, &(struct ip_addr){.b = {[10] = 0xff, 0xff, 192, 0, 2, 9}}, 7, 10);
 	run_ns(&t, 10 * SIM_MS);
 	assert_int_equal(t.w->denials, 1);
 	end(&t);
