@@ -280,7 +280,7 @@ static uint32_t hash_of(const struct resolve *r, const struct cache_key *key)
 }
 
 static struct resolve_lookup *find_lookup(
-    const struct resolve *r, const struct cache_key *key, uint32_t hash)
+    const struct resolve *r, const struct cache_key *key, uint32_t hash, bool is_tcp)
 {
 	uint32_t pos = htab_start(&r->by_question, hash);
 	uint32_t i;
@@ -288,7 +288,7 @@ static struct resolve_lookup *find_lookup(
 	while ((i = htab_next(&r->by_question, hash, &pos)) != HTAB_NONE) {
 		struct resolve_lookup *l = (struct resolve_lookup *)(void *)pool_at(&r->lookups, i);
 
-		if (l->type == key->type && l->flags == key->flags &&
+		if (l->type == key->type && l->flags == key->flags && l->is_tcp == is_tcp &&
 		    ip_addr_eq(&l->server.addr, &key->server.addr) &&
 		    l->server.port == key->server.port && name_eq(&l->name, key->name))
 			return l;
@@ -335,6 +335,7 @@ static struct resolve_lookup *new_lookup(struct engine *e, const struct dns_quer
 	l->type = key->type;
 	l->flags = key->flags;
 	l->server = key->server;
+	l->is_tcp = is_tcp;
 	l->name = *key->name;
 	l->generation = e->generation;
 	list_init(&l->waits);
@@ -355,13 +356,15 @@ static enum drop_reason ask(struct engine *e, const struct resolve_client *clien
 {
 	struct resolve *r = &e->resolve;
 	uint32_t hash = hash_of(r, key);
-	struct resolve_lookup *l = find_lookup(r, key, hash);
+	/* What a server says by UDP may be too little for who has asked it by TCP. */
+	bool is_tcp = client->kind == RESOLVE_STREAM && !ip_addr_is_unset(&key->server.addr);
+	struct resolve_lookup *l = find_lookup(r, key, hash, is_tcp);
 	struct resolve_wait *w = pool_take(&r->waits);
 
 	if (!w)
 		return DROP_DNS_LIMIT;
 	if (!l)
-		l = new_lookup(e, q, key, hash, client->kind == RESOLVE_STREAM);
+		l = new_lookup(e, q, key, hash, is_tcp);
 	if (!l) {
 		pool_put(&r->waits, w);
 		return DROP_DNS_LIMIT;

@@ -62,6 +62,7 @@ struct resolve_lookup {
 	uint16_t type;
 	uint8_t flags; /* enum cache_flag */
 	struct endpoint server;
+	bool is_tcp; /* the server is asked by TCP, as the guest has asked it */
 	struct name name;
 	struct list_node waits;
 	uint32_t generation; /* of the policy that let it out */

@@ -61,6 +61,7 @@ static void tell(struct engine *e, const struct resolve_lookup *l, const struct 
 	struct resolve_client client = w->client;
 	struct dns_reply reply = {
 	    .rcode = answer->rcode,
+	    .is_truncated = answer->is_truncated,
 	    .ede = answer->is_refused ? (int)DNS_EDE_FILTERED : (int)DNS_EDE_NONE,
 	    .is_authenticated = answer->is_authenticated,
 	    .answer_count = answer->answer_count,
@@ -104,7 +105,8 @@ static void keep(struct engine *e, const struct resolve_lookup *l, struct answer
 	    .name = &l->name, .type = l->type, .flags = l->flags, .server = l->server};
 	uint64_t now = e->world.now_ns;
 
-	if (answer->rcode != DNS_RCODE_NOERROR && answer->rcode != DNS_RCODE_NXDOMAIN)
+	if ((answer->rcode != DNS_RCODE_NOERROR && answer->rcode != DNS_RCODE_NXDOMAIN) ||
+	    answer->is_truncated)
 		return;
 	if (resolve_pin(e, &l->name, l->type, answer->addrs, answer->addr_count,
 		now + answer->ttl_s * NS_PER_S)) {

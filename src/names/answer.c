@@ -571,6 +571,7 @@ int answer_read(const uint8_t *msg, size_t len, bool keeps_dnssec, const struct 
 	out->is_authenticated = false;
 	out->is_filtered = false;
 	out->is_refused = false;
+	out->is_truncated = b.head.is_truncated;
 	out->answer_count = 0;
 	out->authority_count = 0;
 	out->ttl_s = ANSWER_TTL_MAX_S;
@@ -580,6 +581,11 @@ int answer_read(const uint8_t *msg, size_t len, bool keeps_dnssec, const struct 
 	if (out->rcode != DNS_RCODE_NOERROR && out->rcode != DNS_RCODE_NXDOMAIN) {
 		out->rcode =
 		    out->rcode == DNS_RCODE_REFUSED ? DNS_RCODE_REFUSED : DNS_RCODE_SERVFAIL;
+		out->is_truncated = false;
+		out->ttl_s = 0;
+		return 0;
+	}
+	if (out->is_truncated) {
 		out->ttl_s = 0;
 		return 0;
 	}

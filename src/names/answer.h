@@ -38,8 +38,9 @@ struct answer_judge {
 struct answer {
 	uint16_t rcode; /* NOERROR, NXDOMAIN, SERVFAIL or REFUSED */
 	bool is_authenticated;
-	bool is_filtered; /* something was left out because it was judged so */
-	bool is_refused;  /* ... and nothing is left that was asked for */
+	bool is_filtered;  /* something was left out because it was judged so */
+	bool is_refused;   /* ... and nothing is left that was asked for */
+	bool is_truncated; /* the server has more, by TCP; nothing of it is here */
 	uint16_t answer_count;
 	uint16_t authority_count;
 	uint32_t ttl_s; /* how long all of it holds; 0: it is not to be kept */

@@ -201,6 +201,27 @@ class Rules(Case):
             self.world.udp(SERVER_V4).sendto(b"end", (SERVER_V4, port))
             thread.join()
 
+    def test_d15_a_truncated_answer_of_a_server_that_the_guest_addresses_says_so(self):
+        """Else the guest would take it for "there is nothing", and not ask by TCP."""
+        def guest(address):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.connect((address, 53))
+            s.send(b"\7\7\1\0\0\1\0\0\0\0\0\0\4name\4test\0\0\x10\0\1")
+            return s.recv(9999).hex()
+
+        udp = self.world.udp(OTHER_V4, 53)
+
+        def serve():
+            query, client = udp.recvfrom(4096)
+            end = query.index(b"\0", 12) + 5
+            udp.sendto(query[:2] + bytes.fromhex("83800001000000000000") + query[12:end], client)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        options = ["--net-rule", f"allow@{OTHER_V4}:udp:53,allow@dns", "--dns-nameserver", SERVER_V4]
+        self.assertEqual(self.guest(guest, OTHER_V4, options=options)[:8], "07078380")
+        thread.join()
+
     def test_d2_d3_a_server_that_the_guest_addresses_is_the_one_asked_if_policy_allows(self):
         """By UDP and by TCP, from the address that was asked; a denied one says that there is no such name."""
         question = b"\x07\x07\1\0\0\1\0\0\0\0\0\0\4name\4test\0\0\1\0\1"

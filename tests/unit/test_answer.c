@@ -131,6 +131,25 @@ static void bad_addresses_are_left_out_d7_d10(void **state)
 	assert_true(a.is_refused);
 }
 
+/* D2 and D15: a server that the guest has addressed itself is not asked again by TCP, but by the guest. */
+static void a_truncated_answer_says_so_and_nothing_else_d15(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	assert_body(HEAD("8380", "0001", "0000") QUESTION("0001")
+			NAME_A IN("0001", "0000003c", "0004") "5db8d822",
+	    false, "", &a);
+	assert_true(a.is_truncated);
+	assert_int_equal(a.rcode, DNS_RCODE_NOERROR);
+	assert_int_equal(a.answer_count, 0);
+	assert_int_equal(a.addr_count, 0);
+	assert_int_equal(a.ttl_s, 0);
+	/* ... also where it has been cut in the middle of a record. */
+	assert_body(HEAD("8380", "0001", "0000") QUESTION("0001") NAME_A "0001", false, "", &a);
+	assert_true(a.is_truncated);
+}
+
 static void a_chain_through_a_denied_name_is_refused_threat_d11(void **state)
 {
 	static const struct answer_judge strict = {.addr = is_public, .alias = is_not_c};
@@ -357,6 +376,7 @@ int main(void)
 	    cmocka_unit_test(addresses_are_passed_on_and_listed),
 	    cmocka_unit_test(only_what_the_chain_leads_to_is_kept_c19),
 	    cmocka_unit_test(bad_addresses_are_left_out_d7_d10),
+	    cmocka_unit_test(a_truncated_answer_says_so_and_nothing_else_d15),
 	    cmocka_unit_test(a_chain_through_a_denied_name_is_refused_threat_d11),
 	    cmocka_unit_test(nothing_is_told_with_its_time),
 	    cmocka_unit_test(https_records_speak_of_the_name_itself_d21),
