@@ -43,6 +43,9 @@ int net_write_frame(struct net_backend *b, size_t hdr_len, const uint8_t *buf, s
 		return 0;
 	case -EAGAIN:
 		return NET_NOTHING_WRITTEN;
+	case -EMSGSIZE: /* the guest's fault, which must not end its device */
+		b->malformed++;
+		return 0;
 	case -ENOTCONN:
 		return NET_NOT_RUNNING;
 	default:

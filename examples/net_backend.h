@@ -21,12 +21,13 @@ enum {
 	NET_NOTHING_READ = -1,    /* no frame; the descriptor tells when there is one */
 	NET_NOTHING_WRITTEN = -2, /* no room; the descriptor tells when there is */
 	NET_NOT_RUNNING = -3,     /* no driver is attached */
-	NET_INTERNAL = -4,        /* a frame that cannot be one */
+	NET_INTERNAL = -4,        /* a header that the device itself has put wrongly */
 };
 
 struct net_backend {
 	struct sluice_ring *ring;
-	uint64_t too_long; /* frames dropped because the device's buffer was shorter */
+	uint64_t too_long;  /* frames dropped because the device's buffer was shorter */
+	uint64_t malformed; /* frames of the guest dropped because none has their length */
 };
 
 /* Copies the next frame with its header of 12 bytes to buf. Its length, or NET_NOTHING_READ. A frame that is longer
