@@ -478,6 +478,11 @@ static bool is_configured(const struct engine *e, const struct endpoint *to)
 	return false;
 }
 
+bool admit_makes_pins(const struct engine *e, const struct endpoint *server)
+{
+	return ip_addr_is_unset(&server->addr) || is_configured(e, server);
+}
+
 int admit_resolver(
     struct engine *e, const struct endpoint *to, struct sock_owner owner, int *ret_sock)
 {

@@ -102,6 +102,10 @@ bool admit_is_own(const struct engine *e, const struct ip_addr *addr);
 struct policy_verdict admit_server(
     const struct engine *e, enum policy_proto proto, const struct endpoint *server);
 
+/* Whether the answers of a server make pins: a configured one, or unset. Another one that the guest may ask is perhaps its
+ * own, and could lead an allowed name to any address (threats.md T1, D13). */
+bool admit_makes_pins(const struct engine *e, const struct endpoint *server);
+
 /* Whether a name may be asked, and whether an answer for it may hold an address. */
 struct policy_verdict admit_name(const struct engine *e, const struct name *name, bool is_tcp);
 struct policy_verdict admit_answer(
@@ -139,9 +143,10 @@ void resolve_reply(struct engine *e, const struct resolve_client *client, const 
 
 /* ---- resolve_answer.c ---- */
 
-/* The name has these addresses of the type, until some time and the grace after. 0 or -errno of pins_set(). */
-__attribute__((warn_unused_result)) int resolve_pin(struct engine *e, const struct name *name,
-    uint16_t type, const struct ip_addr *addrs, uint32_t count, uint64_t expiry_ns);
+/* The name of the key has these addresses of its type, until some time and the grace after, if its server makes pins.
+ * 0 or -errno of pins_set(). */
+__attribute__((warn_unused_result)) int resolve_pin(struct engine *e, const struct cache_key *key,
+    const struct ip_addr *addrs, uint32_t count, uint64_t expiry_ns);
 void resolve_forget(struct engine *e, struct resolve_lookup *l);
 void resolve_on_done(void *engine, void *owner, const uint8_t *msg, size_t len);
 

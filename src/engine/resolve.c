@@ -226,8 +226,8 @@ static void reply_alias(struct engine *e, const struct resolve_client *client,
 {
 	bool is_v4 = q->head.question.type == DNS_TYPE_A;
 	const struct ip_addr *addr = is_v4 ? &e->cfg.netif.gateway_v4 : &e->cfg.netif.gateway_v6;
-	int err = resolve_pin(
-	    e, name, q->head.question.type, addr, 1, e->world.now_ns + ALIAS_TTL_S * NS_PER_S);
+	struct cache_key key = {.name = name, .type = q->head.question.type};
+	int err = resolve_pin(e, &key, addr, 1, e->world.now_ns + ALIAS_TTL_S * NS_PER_S);
 
 	if (err) {
 		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
@@ -251,17 +251,17 @@ static void reply_cached(struct engine *e, const struct resolve_client *client,
 	    .body = cache_copy_body(entry, e->world.now_ns, e->resolve.body),
 	    .body_len = entry->body_len,
 	};
-	uint16_t type = q->head.question.type;
+	struct cache_key key = {.name = name, .type = entry->type, .server = entry->server};
 
 	e->world.counters->dns_cached++;
-	if (resolve_pin(e, name, type, entry->addrs, entry->addr_count, entry->expiry_ns)) {
+	if (resolve_pin(e, &key, entry->addrs, entry->addr_count, entry->expiry_ns)) {
 		reply_bare(e, client, q, DNS_RCODE_SERVFAIL, DNS_EDE_NONE);
 		return;
 	}
 	resolve_reply(e, client, q, &reply);
 	account_query(e, client,
 	    &(struct event_query){.name = name,
-		.type = type,
+		.type = key.type,
 		.rcode = entry->rcode,
 		.is_cached = true,
 		.addrs = entry->addrs,

@@ -11,16 +11,17 @@
 
 #define NS_PER_S 1000000000ULL
 
-int resolve_pin(struct engine *e, const struct name *name, uint16_t type,
-    const struct ip_addr *addrs, uint32_t count, uint64_t expiry_ns)
+int resolve_pin(struct engine *e, const struct cache_key *key, const struct ip_addr *addrs,
+    uint32_t count, uint64_t expiry_ns)
 {
 	uint64_t now = e->world.now_ns;
 	/* A guest may use what it got for a second, however short its time (reference 1.8.20). */
 	uint64_t until = expiry_ns > now + NS_PER_S ? expiry_ns : now + NS_PER_S;
 
-	if (type != DNS_TYPE_A && type != DNS_TYPE_AAAA)
+	if ((key->type != DNS_TYPE_A && key->type != DNS_TYPE_AAAA) ||
+	    !admit_makes_pins(e, &key->server))
 		return 0;
-	return pins_set(&e->resolve.pins, name, type == DNS_TYPE_A ? 4 : 6, addrs, count,
+	return pins_set(&e->resolve.pins, key->name, key->type == DNS_TYPE_A ? 4 : 6, addrs, count,
 	    until + e->cfg.dns_grace_ns);
 }
 
@@ -108,8 +109,8 @@ static void keep(struct engine *e, const struct resolve_lookup *l, struct answer
 	if ((answer->rcode != DNS_RCODE_NOERROR && answer->rcode != DNS_RCODE_NXDOMAIN) ||
 	    answer->is_truncated)
 		return;
-	if (resolve_pin(e, &l->name, l->type, answer->addrs, answer->addr_count,
-		now + answer->ttl_s * NS_PER_S)) {
+	if (resolve_pin(
+		e, &key, answer->addrs, answer->addr_count, now + answer->ttl_s * NS_PER_S)) {
 		/* What could not be reached is not told. */
 		*answer = (struct answer){.rcode = DNS_RCODE_SERVFAIL};
 		return;

@@ -20,10 +20,10 @@ A, NXDOMAIN = 1, 3
 class Resolver:
     """Answers for the names of a table {name: [IPv4 addresses]}, and notes what it is asked."""
 
-    def __init__(self, world, table):
+    def __init__(self, world, table, address=SERVER_V4):
         self.asked = []
         self._table = table
-        self._socket = world.udp(SERVER_V4, 53)
+        self._socket = world.udp(address, 53)
         self._socket.settimeout(None)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -81,6 +81,15 @@ def lookup(name):
         return sorted({a[4][0] for a in socket.getaddrinfo(name, 0, socket.AF_INET, socket.SOCK_STREAM)})
     except socket.gaierror as e:
         return {socket.EAI_NONAME: "EAI_NONAME", socket.EAI_AGAIN: "EAI_AGAIN"}.get(e.errno, str(e))
+
+
+def ask_server(server, name):
+    """The first IPv4 address that a server says for a name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((server, 53))
+        question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0\0\1\0\1"
+        s.send(b"\7\7\1\0\0\1\0\0\0\0\0\0" + question)
+        return socket.inet_ntoa(s.recv(512)[-4:])
 
 
 USES = ("import ssl", tls, plain, lookup)
@@ -291,6 +300,20 @@ class Names(Case):
         self.assertEqual(found, [[SERVER_V4], "initial", "EHOSTUNREACH"])
         self.assertEqual(heard, [1200, 1200])
         self.assertEqual(self.denied(), [("b.example", "other_name", 443)])
+
+    def test_t1_only_the_configured_resolvers_lead_to_addresses(self):
+        """A server that the guest may ask besides could be its own, and say of an allowed name what it likes; its answers
+        are told, from the cache too."""
+        def guest(server, target):
+            return [ask_server(server, "a.example"), ask_server(server, "a.example"), tls(target, 443, "a.example"),
+                    ask_server(GATEWAY_V4, "a.example"), tls(server, 443, "a.example")]
+
+        own = Resolver(self.world, {"a.example": [OTHER_V4]}, OTHER_V4)
+        self.serve_tls()
+        found = self.guest(guest, OTHER_V4, OTHER_V4, uses=(*USES, ask_server, f"GATEWAY_V4 = '{GATEWAY_V4}'"),
+                           options=self.options(f"allow@{OTHER_V4}:udp:53", "allow@a.example:tcp:443"))
+        self.assertEqual(found, [OTHER_V4, OTHER_V4, "ECONNREFUSED", SERVER_V4, "ECONNREFUSED"])
+        self.assertEqual((own.asked, self.heard), (["a.example"], []))
 
     def test_t7_a_hello_in_pieces_of_one_byte_is_read(self):
         def guest(address):
