@@ -85,17 +85,18 @@ static enum hello_result feed_first_line(struct http1_lines *l, uint8_t c)
 		return result;
 	}
 	remember(l, c);
-	if (c == '\0')
+	if (c == '\0' && !l->has_method)
 		return HELLO_NOT_TLS;
+	l->is_odd |= c == '\0';
 	if (is_blank(c)) {
 		l->is_odd |= c != ' ' || l->in_line == 0;
 		l->has_method = true;
 		if (l->words < UINT8_MAX)
 			l->words++;
 	} else if (!l->has_method && c != '\r') {
-		if (!is_token(c) || l->in_line == HTTP1_METHOD_MAX)
+		if (!is_token(c))
 			return HELLO_NOT_TLS;
-		l->in_line++;
+		l->in_line = 1;
 	}
 	l->has_version |= is_at_version(l);
 	return HELLO_MORE;
@@ -127,7 +128,7 @@ enum hello_result http1_lines_feed(
 
 	while (at < len && result == HELLO_MORE) {
 		if (l->len == HTTP1_HEAD_MAX)
-			return HELLO_BAD;
+			return l->has_method ? HELLO_BAD : HELLO_NOT_TLS;
 		l->len++;
 		result =
 		    l->is_request ? feed_field_line(l, bytes[at]) : feed_first_line(l, bytes[at]);

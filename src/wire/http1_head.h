@@ -7,7 +7,8 @@
  *
  * Whatever a lenient server could take for a request of HTTP/1 is one here, and then it has to be a strict one: what
  * two readers could read in two ways is HELLO_BAD (threats.md H4, H8, H22). Any other line of text, as SSH, SMTP or FTP
- * have it, is HELLO_NOT_TLS as soon as it ends, or as soon as it has a byte that such a line has not.
+ * have it, is HELLO_NOT_TLS as soon as it ends, or as soon as its first word has a byte that no method has, or is as long as
+ * a head may be: servers take methods of any length.
  */
 #ifndef SLUICE_WIRE_HTTP1_HEAD_H
 #define SLUICE_WIRE_HTTP1_HEAD_H
@@ -19,7 +20,6 @@
 #include "wire/tls_hello.h"
 
 enum {
-	HTTP1_METHOD_MAX = 32, /* bytes; a longer word at the start is no method */
 	HTTP1_HEAD_MAX = 65536,
 };
 
@@ -27,7 +27,7 @@ enum {
 struct http1_lines {
 	uint8_t tail[15]; /* the last bytes that have come, the newest last */
 	uint8_t words;    /* blanks in the first line so far, up to 255 */
-	uint8_t in_line;  /* bytes of the method, up to 255; of a header line: whether it has any */
+	uint8_t in_line;  /* whether the method, or a header line, has any bytes */
 	uint32_t len;     /* bytes that have come */
 	bool has_method;  /* the first blank has come */
 	bool has_version; /* the first line has "HTTP/" behind a blank */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The head of the first HTTP/1 request, as strict as a reader must be whose answer decides (threats.md H4, H8, H11, H20 to
  * H22, N6, N11). */
+#include <stdio.h>
+
 #include "unit.h"
 
 #include "wire/http1_head.h"
@@ -158,8 +160,7 @@ static void other_lines_are_told_when_they_end(void **state)
 	    "*1\r\n",
 	    "\r\n\r\nhelo x\r\n",
 	};
-	static const char *const at_once[] = {
-	    "(", "\x13", "\xff", "GET(", "AMQP\x01", "012345678901234567890123456789012"};
+	static const char *const at_once[] = {"(", "\x13", "\xff", "GET(", "AMQP\x01"};
 	struct http1_head h;
 
 	(void)state;
@@ -171,7 +172,39 @@ static void other_lines_are_told_when_they_end(void **state)
 	}
 	for (size_t i = 0; i < sizeof(at_once) / sizeof(at_once[0]); i++)
 		assert_int_equal(read_text(at_once[i], &h), HELLO_NOT_TLS);
-	assert_int_equal(read_in("a b\0", 4, 1, &h), HELLO_NOT_TLS);
+	assert_int_equal(read_in("a\0", 2, 1, &h), HELLO_NOT_TLS);
+	assert_int_equal(read_in("a b\0\r\n", 6, 1, &h), HELLO_NOT_TLS);
+}
+
+/* Servers take a method of any length, and some a NUL. */
+static void line_that_a_server_may_take_for_a_request_is_one_H22(void **state)
+{
+	static const char nul[] = "GET /\0 HTTP/1.1\r\nHost: a.example\r\n\r\n";
+	char text[400];
+	struct http1_head h;
+
+	(void)state;
+	for (int len = 1; len < 350; len += 7) {
+		(void)snprintf(
+		    text, sizeof(text), "%0*d / HTTP/1.1\r\nHost: a.example\r\n\r\n", len, 0);
+		assert_int_equal(read_text(text, &h), HELLO_NAME);
+		assert_string_equal(h.name.text, "a.example");
+	}
+	assert_int_equal(read_in(nul, sizeof(nul) - 1, 1, &h), HELLO_BAD);
+}
+
+/* What never has a blank is none. */
+static void word_without_end_is_no_request(void **state)
+{
+	char *text = malloc(HTTP1_HEAD_MAX + 1);
+	struct http1_head h;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', HTTP1_HEAD_MAX + 1);
+	assert_int_equal(read_in(text, HTTP1_HEAD_MAX, 1000, &h), HELLO_MORE);
+	assert_int_equal(read_in(text, HTTP1_HEAD_MAX + 1, 1000, &h), HELLO_NOT_TLS);
+	free(text);
 }
 
 static void head_is_bounded_H20(void **state)
@@ -212,6 +245,8 @@ int main(void)
 	    cmocka_unit_test(address_and_missing_host_of_1_0_name_nothing_H21),
 	    cmocka_unit_test(what_two_readers_could_read_in_two_ways_is_refused_H4_H8_H22),
 	    cmocka_unit_test(other_lines_are_told_when_they_end),
+	    cmocka_unit_test(line_that_a_server_may_take_for_a_request_is_one_H22),
+	    cmocka_unit_test(word_without_end_is_no_request),
 	    cmocka_unit_test(head_is_bounded_H20),
 	    cmocka_unit_test(any_bytes_are_no_head),
 	};
