@@ -18,6 +18,7 @@
 #include "app/options.h"
 #include "app/rules.h"
 #include "base/name.h"
+#include "wire/dns.h"
 
 enum {
 	KEY_INGRESS = OPTION_KEY_OWN,
@@ -226,11 +227,31 @@ static void on_reason(void *ctx, const struct policy_reason *reason)
 	(void)printf("\n");
 }
 
+/* Names are asked of sluice alone. True: so the connection is refused, whatever the rules say. */
+static bool print_name_port(const struct explain *x)
+{
+	bool is_refused = dns_is_other_port(x->query.proto == POLICY_UDP, x->query.port);
+
+	if (x->is_ingress || !x->query.has_port)
+		return false;
+	if (is_refused)
+		(void)printf(
+		    "  port %u is: refused, whatever rules say: names are asked by port %d\n",
+		    x->query.port, DNS_PORT);
+	else if (x->query.port == DNS_PORT)
+		(void)printf(
+		    "  port %d is: answered here, name by name; the connection's verdict says "
+		    "whether that server may be asked\n",
+		    DNS_PORT);
+	return is_refused;
+}
+
 static int judge(struct explain *x)
 {
 	const struct name *pin = &x->name;
 	struct policy_verdict asked = {.action = POLICY_ALLOW};
 	struct policy_verdict answered = {.action = POLICY_ALLOW};
+	bool is_refused;
 	uint32_t count;
 
 	x->query.direction = x->is_ingress ? POLICY_INGRESS : POLICY_EGRESS;
@@ -242,7 +263,8 @@ static int judge(struct explain *x)
 		asked = policy_judge_name(x->policy, pin, POLICY_UDP);
 		print_verdict(x, "its name is", &asked);
 	}
-	if (x->has_name && x->address != NULL) {
+	if (x->has_name && x->address != NULL &&
+	    x->document.config.settings.engine.dns_rebind_protection) {
 		answered = policy_judge_answer(x->policy, pin, &x->query.addr);
 		print_verdict(x, "the address in an answer is", &answered);
 	}
@@ -250,6 +272,7 @@ static int judge(struct explain *x)
 		x->query.addr = policy_other_addr(x->policy);
 	x->verdict = policy_judge(x->policy, &x->query);
 	print_verdict(x, "the connection is", &x->verdict);
+	is_refused = print_name_port(x);
 	(void)policy_explain(x->policy, &x->query, on_reason, x);
 	count = policy_rule_count(x->policy);
 	if (count > x->told)
@@ -257,7 +280,7 @@ static int judge(struct explain *x)
 		    count - x->told == 1 ? "" : "s");
 	x->query.pins = NULL;
 	x->query.pin_count = 0;
-	return asked.action == POLICY_ALLOW && answered.action == POLICY_ALLOW &&
+	return !is_refused && asked.action == POLICY_ALLOW && answered.action == POLICY_ALLOW &&
 		       x->verdict.action == POLICY_ALLOW
 		   ? 0
 		   : EXIT_DENIED;

@@ -14,7 +14,6 @@
 
 enum {
 	TLS_PORT = 443,
-	DNS_TLS_PORT = 853, /* RFC 7858; the same port by UDP: DNS over QUIC, RFC 9250 */
 };
 
 /* What is judged, but for the names. */
@@ -235,7 +234,7 @@ void admit_tcp(struct engine *e, const struct packet *p, const struct flow_key *
 		return;
 	}
 	verdict = judge(e, POLICY_TCP, &p->dst, p->tcp.dst_port, &name);
-	if (p->tcp.dst_port == DNS_TLS_PORT) {
+	if (dns_is_other_port(false, p->tcp.dst_port)) {
 		/* Names are asked where policy can see them (behaviours.md D18). */
 		account_refused(e, p, &verdict, DROP_NAME_PROTOCOL);
 		tcp_reply_reset(&e->world, p);
@@ -297,12 +296,6 @@ bool admit_tcp_again(struct engine *e, struct tcp_flow *f)
 	return v.action != POLICY_DENY;
 }
 
-/* Ports of other ways to resolve names (behaviours.md D20): DNS over QUIC, mDNS, LLMNR, NetBIOS. */
-static bool is_name_port(uint16_t port)
-{
-	return port == DNS_TLS_PORT || port == 5353 || port == 5355 || port == 137;
-}
-
 static int dial_udp(struct engine *e, struct udp_flow *f, const struct policy_verdict *verdict,
     const struct endpoint *to)
 {
@@ -321,7 +314,7 @@ void admit_udp(struct engine *e, const struct packet *p, const struct flow_key *
 	struct udp_flow *f;
 	int err;
 
-	if (is_name_port(p->udp.dst_port)) {
+	if (dns_is_other_port(true, p->udp.dst_port)) {
 		account_refused(e, p, &verdict, DROP_NAME_PROTOCOL);
 		(void)icmp_out_packet(&e->icmp, p, ICMP_CAUSE_PROHIBITED, 0, e->world.now_ns);
 		return;

@@ -67,6 +67,13 @@ enum {
 	DNS_EDE_FILTERED = 17, /* what the answer had in it was refused */
 };
 
+/* Whether a port is that of another way to resolve names (behaviours.md D18, D20): DNS over TLS (RFC 7858), DNS over QUIC
+ * (RFC 9250); by UDP also mDNS, LLMNR, NetBIOS. */
+static inline bool dns_is_other_port(bool is_udp, uint16_t port)
+{
+	return port == 853 || (is_udp && (port == 5353 || port == 5355 || port == 137));
+}
+
 /* A name in wire form, without compression, with the case that it came in. */
 struct dns_name {
 	uint8_t len; /* bytes in wire, 1 (the root) .. 255 */

@@ -137,6 +137,25 @@ tcp api.example.com:443
         self.assertRegex(done.stdout, r"\n  9[0-9]{2} other rules: about something else\n$")
         self.assertLess(done.stdout.count("\n"), 30)
 
+    def test_what_settings_and_the_engine_say_besides_the_rules(self):
+        """Names are asked of sluice alone, and answers are judged only where they are to be."""
+        name = ("tcp", "api.example.com:443")
+        for args, policy, status, text in (
+                (("tcp", "192.0.2.1:853"), {}, 1, "port 853 is: refused, whatever rules say"),
+                (("udp", "93.184.216.34:5353"), {}, 1, "port 5353 is: refused"),
+                (("tcp", "93.184.216.34:5353"), {}, 0, "the connection is: allowed"),
+                (("udp", "93.184.216.34:53"), {}, 0, "port 53 is: answered here, name by name"),
+                (("--ingress", "udp", "93.184.216.34:5353"), {"default_ingress": "allow"}, 0, "the connection is: allowed")):
+            with self.subTest(args=args):
+                document = {"policy": {"rules": ["allow@any"], **policy}}
+                done = self.sluice("explain", *args[:-2], "-", *args[-2:], text=json.dumps(document))
+                self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+                self.assertIn(text, done.stdout)
+        for is_on, status in (True, 1), (False, 0):
+            document = {"policy": {"rules": ["allow@api.example.com"]}, "dns": {"rebind_protection": is_on}}
+            done = self.sluice("explain", "--address", "10.0.0.1", "-", *name, text=json.dumps(document))
+            self.assertEqual((done.returncode, "(rebind)" in done.stdout), (status, is_on), done.stdout)
+
     # ---- diff ----
 
     def test_what_an_edit_opens_and_closes(self):
