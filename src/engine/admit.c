@@ -283,6 +283,8 @@ bool admit_tcp_again(struct engine *e, struct tcp_flow *f)
 	bool is_fresh = f->tx_bytes == 0 && !f->has_guest_fin;
 	struct policy_verdict v;
 
+	if (f->is_inbound)
+		return publish_judge_again(e, f);
 	if (f->key.remote_port == DNS_PORT)
 		return true; /* it ends here; each name is judged */
 

@@ -182,18 +182,29 @@ bool publish_draw_key(struct engine *e, const struct publish_port *port,
 	return false;
 }
 
-struct policy_verdict publish_judge(
-    const struct engine *e, const struct publish_port *port, const struct endpoint *peer)
+static struct policy_verdict judge(const struct engine *e, enum policy_proto proto,
+    uint16_t guest_port, const struct ip_addr *peer)
 {
 	struct policy_query q = {
 	    .direction = POLICY_INGRESS,
-	    .proto = port->spec.proto,
+	    .proto = proto,
 	    .has_port = true,
-	    .port = port->spec.guest_port,
-	    .addr = peer->addr,
+	    .port = guest_port,
+	    .addr = *peer,
 	};
 
 	return policy_judge(e->cfg.policy, &q);
+}
+
+struct policy_verdict publish_judge(
+    const struct engine *e, const struct publish_port *port, const struct endpoint *peer)
+{
+	return judge(e, port->spec.proto, port->spec.guest_port, &peer->addr);
+}
+
+bool publish_judge_again(const struct engine *e, const struct tcp_flow *f)
+{
+	return judge(e, POLICY_TCP, f->key.guest_port, &f->peer.addr).action == POLICY_ALLOW;
 }
 
 void publish_refuse(struct engine *e, const struct publish_port *port, const struct endpoint *peer,
@@ -260,6 +271,7 @@ static void dial_guest(
 		return;
 	}
 	f->verdict = verdict;
+	f->generation = e->generation;
 	f->peer = *peer;
 	f->publish = pool_ref_of(port);
 	port->dialing++;

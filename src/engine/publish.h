@@ -66,6 +66,9 @@ uint8_t publish_family(const struct engine *e, const struct publish_port *port);
 struct policy_verdict publish_judge(
     const struct engine *e, const struct publish_port *port, const struct endpoint *peer);
 
+/* Whether a TCP flow of a client would be let in by the policy of now. */
+bool publish_judge_again(const struct engine *e, const struct tcp_flow *f);
+
 /* Tells that a client was refused; DROP_POLICY: denied. */
 void publish_refuse(struct engine *e, const struct publish_port *port, const struct endpoint *peer,
     const struct policy_verdict *verdict, enum drop_reason why);

@@ -105,6 +105,52 @@ static void end(struct inbound *t)
 
 /* ---- what works ---- */
 
+/* What comes may, what goes may not. */
+static struct policy_verdict inbound_only(const void *ctx, const struct policy_query *q)
+{
+	const bool *is_closed = ctx;
+	bool is_denied = q->direction == POLICY_EGRESS || *is_closed;
+
+	return (struct policy_verdict){
+	    .action = is_denied ? POLICY_DENY : POLICY_ALLOW,
+	    .rule = is_denied ? 0 : POLICY_RULE_DEFAULT,
+	    .class = ADDR_HOST,
+	};
+}
+
+/* Another policy judges a client as a client, before it is let in and afterwards. */
+static void another_policy_judges_clients_as_such(void **state)
+{
+	struct sim_config cfg = sim_config_defaults(1);
+	struct inbound t = begin(&cfg);
+	bool is_closed = false;
+	struct sim_sock *s;
+
+	(void)state;
+	publish(&t);
+	t.w->policy.judge = inbound_only;
+	t.w->policy.ctx = &is_closed;
+	engine_set_policy(t.w->engine, &t.w->policy);
+	t.client.app.send_len = 100000;
+	s = connect_client(&t);
+	run_ns(&t, 200 * SIM_US);
+	engine_set_policy(t.w->engine, &t.w->policy);
+	run_ns(&t, SIM_S);
+	expect_complete(&t, s, t.service->first);
+	t.client.app.send_gap_ns = SIM_MS;
+	t.client.app.send_chunk = 1000;
+	s = connect_client(&t);
+	run_ns(&t, 20 * SIM_MS);
+	engine_set_policy(t.w->engine, &t.w->policy);
+	run_ns(&t, 20 * SIM_MS);
+	assert_int_equal(s->end, SIM_END_NONE);
+	is_closed = true;
+	engine_set_policy(t.w->engine, &t.w->policy);
+	run_ns(&t, SIM_S);
+	assert_int_equal(s->end, SIM_END_RESET);
+	end(&t);
+}
+
 /* F1, F3, F5: bytes both ways; the guest sees the gateway. */
 static void client_reaches_the_guest(void **state)
 {
@@ -614,6 +660,7 @@ static void gateway_ports_do_not_collide(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(another_policy_judges_clients_as_such),
 	    cmocka_unit_test(client_reaches_the_guest),
 	    cmocka_unit_test(guest_with_only_v6_is_reached_by_v6),
 	    cmocka_unit_test(fifty_clients_are_served_by_a_backlog_of_five),
