@@ -17,6 +17,7 @@
 static const uint64_t wait_unknown_ns = 300 * MS_NS; /* for a server that never answered */
 static const uint64_t wait_min_ns = 200 * MS_NS;
 static const uint64_t wait_max_ns = 1000 * MS_NS;
+static const uint64_t wait_slot_ns = 20 * MS_NS; /* for a connection, where all are taken */
 
 enum {
 	DEAD_SHIFT_MAX = 6, /* a server that is silent is left alone for 2^n seconds */
@@ -397,6 +398,7 @@ static bool ask_next(struct forward *f, struct forward_job *job, uint64_t now_ns
 {
 	const struct forward_group *g = &f->groups[job->q.group];
 	uint32_t tries = job->q.has_server ? 1 : g->count;
+	int err;
 
 	for (uint32_t i = 0; i < tries; i++) {
 		uint32_t server = FORWARD_SERVER_NONE;
@@ -410,8 +412,12 @@ static bool ask_next(struct forward *f, struct forward_job *job, uint64_t now_ns
 				     : g->first + (job->server + 1 - g->first) % g->count;
 		}
 		job->server = server;
+		err = attempt(f, job, server, now_ns);
+		/* All sockets are taken, which says nothing of the server: the timer tries again. */
+		if (err == -ENOSPC)
+			return true;
 		job->tries++;
-		if (attempt(f, job, server, now_ns) == 0)
+		if (err == 0)
 			return true;
 		if (server != FORWARD_SERVER_NONE)
 			on_silence(&f->servers[server], now_ns);
@@ -470,6 +476,8 @@ static bool is_same_case(const struct dns_name *a, const struct dns_name *b)
 /* Asks the same server once more by TCP: a datagram was not enough, or could be forged. */
 static void ask_by_tcp(struct forward *f, struct forward_job *job, uint32_t server, uint64_t now_ns)
 {
+	int err;
+
 	f->counters.by_tcp++;
 	for (uint32_t i = 0; i < FORWARD_ATTEMPTS_MAX; i++)
 		drop_attempt(f, job, &job->attempts[i]);
@@ -477,7 +485,10 @@ static void ask_by_tcp(struct forward *f, struct forward_job *job, uint32_t serv
 	job->server = server;
 	job->deadline_ns = now_ns + f->timeout_ns;
 	job->wait_ns = f->timeout_ns;
-	if (server == FORWARD_SERVER_NONE || attempt(f, job, server, now_ns) != 0)
+	err = server == FORWARD_SERVER_NONE ? -ESRCH : attempt(f, job, server, now_ns);
+	if (err == -ENOSPC)
+		job->wait_ns = wait_slot_ns;
+	else if (err)
 		job->deadline_ns = now_ns;
 	set_timer(f, job, now_ns);
 }

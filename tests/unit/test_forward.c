@@ -440,6 +440,53 @@ static void truncated_answers_are_asked_for_by_tcp(void **state)
 	}
 }
 
+/* More of them than there are connections: the others wait for one. */
+static void truncated_answers_wait_for_a_connection(void **state)
+{
+	enum {
+		COUNT = FORWARD_TCP_SLOTS + 10
+	};
+	struct world w;
+	uint32_t taken;
+	uint32_t late = 0;
+
+	(void)state;
+	begin(&w, 2);
+	for (int i = 0; i < COUNT; i++)
+		assert_int_equal(ask(&w, "a.example"), 0);
+	taken = w.sent_count;
+	for (uint32_t i = 0; i < taken; i++) {
+		uint8_t msg[512];
+		size_t len = answer_to(&w.sent[i], 0, msg);
+
+		msg[2] |= 2;
+		forward_on_datagram(&w.f, w.sent[i].slot, msg, len, w.now);
+	}
+	run_until(&w, w.now + S / 10);
+	assert_int_equal(w.done, 0);
+	assert_int_equal(w.f.servers[0].fails, 0);
+	for (uint32_t turn = 0; turn < 100 && w.done < COUNT; turn++) {
+		for (uint32_t slot = FORWARD_UDP_SLOTS; slot < FORWARD_SLOTS; slot++) {
+			uint8_t msg[512];
+			struct sent s;
+
+			if (!w.is_open[slot])
+				continue;
+			forward_on_writable(&w.f, slot, w.now);
+			s = *last(&w);
+			assert_int_equal(s.slot, slot);
+			memcpy(msg, s.bytes, s.len);
+			msg[4] |= 0x80;
+			stream(&w, slot, msg, s.len, s.len);
+			late += w.has_answer;
+		}
+		run_until(&w, w.now + S / 10);
+	}
+	assert_int_equal(w.done, COUNT);
+	assert_int_equal(late, COUNT);
+	end(&w);
+}
+
 static void a_connection_that_ends_early_is_a_failure(void **state)
 {
 	(void)state;
@@ -601,6 +648,7 @@ int main(void)
 	    cmocka_unit_test(servfail_is_final_d13),
 	    cmocka_unit_test(a_group_without_servers_is_refused),
 	    cmocka_unit_test(truncated_answers_are_asked_for_by_tcp),
+	    cmocka_unit_test(truncated_answers_wait_for_a_connection),
 	    cmocka_unit_test(a_connection_that_ends_early_is_a_failure),
 	    cmocka_unit_test(a_server_that_changes_the_case_is_understood),
 	    cmocka_unit_test(a_server_without_edns_is_asked_without),
