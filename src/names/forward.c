@@ -278,18 +278,22 @@ static void apply_case(const struct forward_job *job, bool has_case, struct dns_
 	}
 }
 
-static bool keeps_case(const struct forward *f, const struct forward_attempt *a)
+/* Whether a server (NONE: the given one) sends back the letters' case, as far as is known. The given one cannot be asked by
+ * TCP: where it has sent another case it is asked once more, without. */
+static bool keeps_case(const struct forward *f, const struct forward_job *job, uint32_t server)
 {
-	return a->server == FORWARD_SERVER_NONE || !f->servers[a->server].keeps_no_case;
+	if (job->q.has_server)
+		return !job->is_case_odd;
+	return server == FORWARD_SERVER_NONE || !f->servers[server].keeps_no_case;
 }
 
-static size_t build(const struct forward *f, const struct forward_job *job,
-    const struct forward_attempt *a, uint8_t *buf, size_t cap)
+static size_t build(
+    const struct forward_job *job, const struct forward_attempt *a, uint8_t *buf, size_t cap)
 {
 	struct dns_question q = job->q.question;
 	struct wr w = wr_init(buf, cap);
 
-	apply_case(job, keeps_case(f, a), &q.name);
+	apply_case(job, a->has_case, &q.name);
 	dns_build_query(a->id, &q, a->has_edns ? (uint16_t)FORWARD_UDP_SIZE : 0,
 	    job->q.is_dnssec_ok, job->q.is_checking_disabled, &w);
 	return wr_len(&w);
@@ -315,13 +319,13 @@ static int send_attempt(struct forward *f, struct forward_job *job, struct forwa
 
 	f->counters.sent++;
 	if (s->is_tcp) {
-		size_t len = build(f, job, a, s->out + 2, sizeof(s->out) - 2);
+		size_t len = build(job, a, s->out + 2, sizeof(s->out) - 2);
 
 		put_be16(s->out, (uint16_t)len);
 		s->out_len = (uint32_t)len + 2;
 		return 0; /* when the connection stands */
 	}
-	sent = f->ops->send(f->ctx, a->slot, buf, build(f, job, a, buf, sizeof(buf)));
+	sent = f->ops->send(f->ctx, a->slot, buf, build(job, a, buf, sizeof(buf)));
 	return sent < 0 && sent != -EAGAIN ? (int)sent : 0;
 }
 
@@ -339,6 +343,7 @@ static int attempt(struct forward *f, struct forward_job *job, uint32_t server, 
 	a->server = server;
 	a->sent_ns = now_ns;
 	a->is_tcp = job->is_tcp;
+	a->has_case = keeps_case(f, job, server);
 	a->has_edns = !is_known || !f->servers[server].has_no_edns;
 	a->slot = a->is_tcp ? free_slot(f, FORWARD_UDP_SLOTS, FORWARD_TCP_SLOTS)
 			    : choose_udp_slot(f, server);
@@ -519,15 +524,15 @@ static void on_message(struct forward *f, uint32_t slot, const uint8_t *msg, siz
 		return;
 	}
 	sent = job->q.question.name;
-	apply_case(job, keeps_case(f, a), &sent);
+	apply_case(job, a->has_case, &sent);
 	server = a->server;
-	if (is_datagram && keeps_case(f, a) && !is_same_case(&sent, &head.question.name)) {
+	if (is_datagram && a->has_case && !is_same_case(&sent, &head.question.name)) {
 		/* A forgery, or a server that does not send back what it got: TCP tells. */
+		job->is_case_odd = true;
 		if (server == FORWARD_SERVER_NONE) {
 			f->counters.ignored++;
 			return;
 		}
-		job->is_case_odd = true;
 		ask_by_tcp(f, job, server, now_ns);
 		return;
 	}

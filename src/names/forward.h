@@ -75,6 +75,7 @@ struct forward_attempt {
 	uint64_t sent_ns;
 	uint16_t id;
 	bool has_edns;
+	bool has_case; /* the letters' case is at random */
 	bool is_tcp;
 };
 

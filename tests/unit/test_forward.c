@@ -597,6 +597,39 @@ static void a_given_server_is_the_only_one_asked_d2(void **state)
 }
 
 /* The host has other resolvers now: what is under way ends, the next question goes to them. */
+/* It cannot be asked by TCP: a first answer in another case is taken for a forgery, and it is asked without. */
+static void a_given_server_that_changes_the_case_is_asked_without_d2(void **state)
+{
+	struct world w;
+	struct forward_question q = {.question = {.type = 1, .class = 1},
+	    .owner = &w,
+	    .has_server = true,
+	    .server = {.addr = ip_addr_v4(0x01010107), .port = 53}};
+	uint8_t msg[512];
+	struct sent first;
+	size_t len;
+
+	(void)state;
+	begin(&w, 0);
+	assert_int_equal(dns_name_from_text("wwwwwwwwwwwwwwww.example", &q.question.name), 0);
+	assert_int_equal(forward_ask(&w.f, &q, w.now), 0);
+	first = *last(&w);
+	len = answer_to(&first, 0, msg);
+	for (size_t i = 12; i < 38; i++)
+		msg[i] |= msg[i] >= 'A' ? 0x20 : 0;
+	for (int i = 0; i < 2; i++)
+		forward_on_datagram(&w.f, first.slot, msg, len, w.now);
+	assert_int_equal(w.done, 0);
+	run_until(&w, w.now + 400 * MS);
+	assert_int_equal(w.sent_count, 2);
+	for (size_t i = 12; i < 38; i++)
+		assert_true(last(&w)->bytes[i] < 'A' || last(&w)->bytes[i] > 'Z');
+	give(&w, last(&w), 0);
+	assert_int_equal(w.done, 1);
+	assert_true(w.has_answer);
+	end(&w);
+}
+
 static void servers_are_replaced_while_questions_are_under_way(void **state)
 {
 	struct world w;
@@ -653,6 +686,7 @@ int main(void)
 	    cmocka_unit_test(a_server_that_changes_the_case_is_understood),
 	    cmocka_unit_test(a_server_without_edns_is_asked_without),
 	    cmocka_unit_test(a_given_server_is_the_only_one_asked_d2),
+	    cmocka_unit_test(a_given_server_that_changes_the_case_is_asked_without_d2),
 	    cmocka_unit_test(servers_are_replaced_while_questions_are_under_way),
 	    cmocka_unit_test(questions_under_way_are_bounded),
 	};
