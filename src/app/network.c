@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -68,6 +69,9 @@ int network_plan(struct network *n, struct net_plan *plan)
 {
 	n->builder = plan->builder;
 	plan->builder = NULL;
+	n->ports = plan->ports;
+	n->port_count = plan->port_count;
+	plan->ports = NULL;
 	n->config = plan->settings.engine;
 	if (net_plan_addresses(&plan->settings, &n->config.netif) < 0)
 		return -1;
@@ -147,6 +151,21 @@ static int open_events_pipe(struct network *n, const char *path)
 	return 0;
 }
 
+/* Those of the document, and behind them those of the command line, of which the companions count for all. */
+static int open_ports(struct network *n, const struct publish_options *o)
+{
+	const struct publish_options document = {
+	    .specs = n->ports,
+	    .count = n->port_count,
+	    .source = o->source,
+	    .has_proxy_header = o->has_proxy_header,
+	};
+	uint32_t keepalive_s = (uint32_t)(n->config.tcp_keepalive_ns / 1000000000);
+	int result = published_add(&n->published, &document, keepalive_s);
+
+	return result == 0 ? published_add(&n->published, o, keepalive_s) : result;
+}
+
 int network_open(struct network *n, const struct net_options *options)
 {
 	int pipes[2];
@@ -167,8 +186,7 @@ int network_open(struct network *n, const struct net_options *options)
 		return complain("out of memory");
 	if (options->events != NULL && open_events_pipe(n, options->events) < 0)
 		return -1;
-	return published_open(
-	    &n->published, &options->publish, (uint32_t)(n->config.tcp_keepalive_ns / 1000000000));
+	return open_ports(n, &options->publish);
 }
 
 /* ---- the engine's process ---- */
@@ -290,6 +308,8 @@ void network_fini(struct network *n)
 		(void)waitpid(n->engine, NULL, 0);
 	n->engine = -1;
 	published_fini(&n->published);
+	free(n->ports);
+	n->ports = NULL;
 	relay_fini(&n->messages);
 	relay_fini(&n->events);
 	policy_free(n->policy);

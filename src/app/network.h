@@ -28,6 +28,8 @@ struct network {
 	int ready;                        /* from the engine, until it is ready; -1: none */
 	int events_write;                 /* the engine's ends; -1: none */
 	int messages_write;
+	struct publish_spec *ports; /* owned: those of the document */
+	size_t port_count;
 	struct published published; /* ports of the host that lead to the guest */
 	struct relay events;        /* from the engine to the events file */
 	struct relay messages;      /* from the engine's standard error to ours */
@@ -35,7 +37,7 @@ struct network {
 
 struct network network_none(void);
 
-/* Addresses, policy and resolvers; takes the builder of the plan. 0, or -1 with one sentence printed. */
+/* Addresses, policy and resolvers; takes the builder and the ports of the plan. 0, or -1 with one sentence printed. */
 __attribute__((warn_unused_result)) int network_plan(struct network *n, struct net_plan *plan);
 
 /* Notes what was planned; guest: what the guest is called. */

@@ -29,36 +29,55 @@ static void tell(const struct publish_spec *wanted, const struct publish_spec *s
 		complain("warning: %s %s can be reached from other machines", proto, host);
 }
 
-static int open_one(struct published *p, const struct publish_options *o, uint32_t keepalive_s)
+static int open_one(
+    struct published *p, const struct publish_options *o, size_t i, uint32_t keepalive_s)
 {
-	size_t i = p->count;
+	struct publish_spec *s = &p->specs[p->count];
+	char text[PUBLISH_TEXT_MAX];
 	int err;
 
-	p->specs[i] = o->specs[i];
-	p->specs[i].source = o->source;
-	p->specs[i].has_proxy_header = o->has_proxy_header && o->specs[i].proto == POLICY_TCP;
-	err = host_listen(&p->specs[i], keepalive_s, &p->fds[i]);
-	if (err)
+	*s = o->specs[i];
+	s->source = o->source;
+	s->has_proxy_header = o->has_proxy_header && s->proto == POLICY_TCP;
+	err = host_listen(s, keepalive_s, &p->fds[p->count]);
+	if (err && o->texts)
 		return complain(
 		    "--publish %s is not possible: %s", o->texts[i], host_listen_reason(err));
+	if (err)
+		return complain("port %s of the document cannot be published: %s",
+		    publish_spec_format(&o->specs[i], text), host_listen_reason(err));
 	p->count++;
-	tell(&o->specs[i], &p->specs[i]);
+	tell(&o->specs[i], s);
 	return 0;
 }
 
-int published_open(struct published *p, const struct publish_options *o, uint32_t keepalive_s)
+/* Makes room. 0, or -1 with one sentence printed. */
+static int grow(struct published *p, size_t count)
 {
-	int result = 0;
+	struct publish_spec *specs = reallocarray(p->specs, p->count + count, sizeof(*specs));
+	int *fds;
 
-	*p = (struct published){.count = 0};
+	if (specs != NULL)
+		p->specs = specs;
+	fds = reallocarray(p->fds, p->count + count, sizeof(*fds));
+	if (fds != NULL)
+		p->fds = fds;
+	return specs == NULL || fds == NULL ? complain("out of memory") : 0;
+}
+
+int published_add(struct published *p, const struct publish_options *o, uint32_t keepalive_s)
+{
+	int result;
+
 	if (o->count == 0)
 		return 0;
-	p->specs = calloc(o->count, sizeof(*p->specs));
-	p->fds = calloc(o->count, sizeof(*p->fds));
-	if (p->specs == NULL || p->fds == NULL)
-		return complain("out of memory");
+	if (o->count > PUBLISH_MAX - p->count)
+		return complain(
+		    "more than %d ports are published, with those of the document; leave some away",
+		    PUBLISH_MAX);
+	result = grow(p, o->count);
 	for (size_t i = 0; i < o->count && result == 0; i++)
-		result = open_one(p, o, keepalive_s);
+		result = open_one(p, o, i, keepalive_s);
 	return result;
 }
 

@@ -16,15 +16,16 @@ struct published {
 /* What --publish and its companions say. */
 struct publish_options {
 	struct publish_spec *specs; /* owned */
-	const char **texts;         /* owned array of borrowed texts, as they were given */
+	const char **texts;         /* owned array of borrowed texts, as they were given; NULL: not
+				       by options */
 	size_t count;
 	enum publish_source source;
 	bool has_proxy_header;
 };
 
-/* Binds all ports; tells of those that were picked, and warns of those that others than the host can reach. 0, or
- * -1 with one sentence printed. */
-__attribute__((warn_unused_result)) int published_open(
+/* Binds these ports too; tells of those that were picked, and warns of those that others than the host can reach. 0,
+ * or -1 with one sentence printed. */
+__attribute__((warn_unused_result)) int published_add(
     struct published *p, const struct publish_options *o, uint32_t keepalive_s);
 
 /* Closes the sockets that are left. */

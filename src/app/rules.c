@@ -7,6 +7,7 @@
 #include "app/rules.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -106,11 +107,14 @@ static int read_document(const struct net_options *o, struct net_plan *plan)
 		result =
 		    complain("the document %s cannot be used; `sluice check` tells more about it",
 			o->config);
-	if (result == 0 && d.config.has_policy && is_without_network(o))
-		result =
-		    complain("--net none does not go together with the policy of %s; leave one "
-			     "of them away, or write \"enabled\": false",
-			o->config);
+	if (result == 0 && (d.config.has_policy || d.config.port_count > 0) &&
+	    is_without_network(o))
+		result = complain("--net none does not go together with the %s of %s; leave one "
+				  "of them away, or write \"enabled\": false",
+		    d.config.has_policy ? "policy" : "ports", o->config);
+	plan->ports = d.config.ports;
+	plan->port_count = d.config.port_count;
+	d.config.ports = NULL; /* they are the plan's */
 	plan->settings = d.config.settings;
 	plan->is_enabled = plan->is_enabled && d.config.is_enabled;
 	document_fini(&d);
@@ -151,6 +155,8 @@ void net_plan_fini(struct net_plan *plan)
 {
 	policy_builder_free(plan->builder);
 	plan->builder = NULL;
+	free(plan->ports);
+	plan->ports = NULL;
 }
 
 static int add_host(struct policy_builder *b, const struct netif_config *netif)

@@ -11,7 +11,9 @@
 struct net_plan {
 	struct settings settings;
 	struct policy_builder
-	    *builder;    /* owned; rules, profiles and defaults, without addresses of the host */
+	    *builder; /* owned; rules, profiles and defaults, without addresses of the host */
+	struct publish_spec *ports; /* owned; of the document, without those of options */
+	size_t port_count;
 	bool is_enabled; /* there is to be a network */
 };
 

@@ -29,6 +29,9 @@ void config_fini(struct config *c)
 		free(c->files[i]);
 	free((void *)c->files);
 	free(c->origins);
+	free(c->ports);
+	c->ports = NULL;
+	c->port_count = 0;
 	c->files = NULL;
 	c->origins = NULL;
 	c->file_count = c->origin_count = c->origin_cap = 0;

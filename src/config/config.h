@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "config/reader.h"
+#include "engine/publish_spec.h"
 #include "engine/settings.h"
 #include "policy/policy.h"
 
@@ -64,6 +65,9 @@ struct config {
 	const char *
 	    presets; /* directories, separated by ':', in which they are; borrowed; NULL: none can be included */
 	unsigned int includes; /* so far */
+
+	struct publish_spec *ports; /* owned: what is published, with the gateway as its source */
+	size_t port_count;
 
 	struct config_origin *origins; /* of the rules that were added, in order */
 	size_t origin_count;

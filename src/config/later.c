@@ -52,11 +52,6 @@ static void only_empty(struct loading *l, const struct load_key *key, void *ctx)
 	}
 }
 
-void load_ports(struct loading *l, const struct load_key *key, void *ctx)
-{
-	only_empty(l, key, ctx);
-}
-
 void load_tls(struct loading *l, const struct load_key *key, void *ctx)
 {
 	static const struct load_key keys[] = {

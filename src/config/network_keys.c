@@ -392,7 +392,7 @@ const struct load_key load_network_keys[] = {
     {"dns", read_dns, NULL},
     {"max_connections", read_number, "max-connections"},
     {"limits", read_limits, NULL},
-    {"ports", load_ports, "this version publishes no ports"},
+    {"ports", load_ports, NULL},
     {"tls", load_tls, NULL},
     {"secrets", load_secrets, NULL},
     {"rate_limiter", read_rate_limiter, NULL},

@@ -48,6 +48,24 @@ static void print_interface(const struct addressing *a, FILE *out)
 	    pool_text(&a->pool_v6, text, sizeof(text)), a->slot);
 }
 
+static void print_ports(const struct config *c, FILE *out)
+{
+	char addr[IP_ADDR_TEXT_MAX];
+
+	(void)fprintf(out, "  \"ports\": [");
+	for (size_t i = 0; i < c->port_count; i++) {
+		const struct publish_spec *s = &c->ports[i];
+
+		(void)fprintf(out,
+		    "%s\n    {\"host_port\": %u, \"guest_port\": %u, \"protocol\": \"%s\", "
+		    "\"host_bind\": \"%s\", \"http\": %s}",
+		    i == 0 ? "" : ",", s->host.port, s->guest_port,
+		    s->proto == POLICY_UDP ? "udp" : "tcp", ip_addr_format(&s->host.addr, addr),
+		    s->checks_http ? "true" : "false");
+	}
+	(void)fprintf(out, "%s],\n", c->port_count == 0 ? "" : "\n  ");
+}
+
 static const char *action_text(const struct policy *p, enum policy_direction direction)
 {
 	return policy_default(p, direction) == POLICY_ALLOW ? "allow" : "deny";
@@ -134,6 +152,7 @@ int config_print(const struct config *c, const struct policy *p, FILE *out)
 
 	(void)fprintf(out, "{\n  \"enabled\": %s,\n", c->is_enabled ? "true" : "false");
 	print_interface(&c->settings.addressing, out);
+	print_ports(c, out);
 	print_policy(p, out);
 	print_dns(e, out);
 	print_rate_limiter(&e->shape, out);

@@ -231,6 +231,8 @@ static int read_document(struct reading *r, const char *text)
 	else if (!err && !c.is_enabled)
 		err = lib_refuse(r->error, -EINVAL,
 		    "the document says that there is to be no network; then there is no engine");
+	if (!err)
+		err = lib_publish_document(r->published, c.ports, c.port_count, r->error);
 	r->settings = c.settings;
 	r->settings.addressing.name_prefix = "option ";
 	config_fini(&c);

@@ -27,7 +27,8 @@ enum {
 
 struct lib_published_port {
 	struct publish_spec spec;
-	int fd; /* -1: not bound, or the engine's */
+	int fd;           /* -1: not bound, or the engine's */
+	bool is_document; /* it says so, no option */
 };
 
 struct lib_published {
@@ -87,6 +88,10 @@ __attribute__((warn_unused_result)) int lib_publish_source(
     struct lib_published *p, const struct sluice_option *o, struct sluice_error *error);
 __attribute__((warn_unused_result)) int lib_publish_proxy(
     struct lib_published *p, const struct sluice_option *o, struct sluice_error *error);
+
+/* Adds those of a document. 0 or -errno with error. */
+__attribute__((warn_unused_result)) int lib_publish_document(struct lib_published *p,
+    const struct publish_spec *specs, size_t count, struct sluice_error *error);
 
 /* Binds all ports. 0 or -errno with error. */
 __attribute__((warn_unused_result)) int lib_publish_open(

@@ -11,22 +11,49 @@
 #include "host/listen.h"
 #include "lib/lib_internal.h"
 
+/* Room for one more behind the others, or NULL with error. */
+static struct lib_published_port *grow(struct lib_published *p, struct sluice_error *error)
+{
+	struct lib_published_port *ports = reallocarray(p->ports, p->count + 1, sizeof(*ports));
+
+	if (!ports) {
+		(void)lib_refuse(error, -ENOMEM, "there is no memory for the options");
+		return NULL;
+	}
+	p->ports = ports;
+	ports[p->count] = (struct lib_published_port){.fd = -1};
+	return &ports[p->count];
+}
+
+int lib_publish_document(struct lib_published *p, const struct publish_spec *specs, size_t count,
+    struct sluice_error *error)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct lib_published_port *port = grow(p, error);
+
+		if (!port)
+			return -ENOMEM;
+		port->spec = specs[i];
+		port->is_document = true;
+		p->count++;
+	}
+	return 0;
+}
+
 int lib_publish_option(
     struct lib_published *p, const struct sluice_option *o, struct sluice_error *error)
 {
-	struct lib_published_port *ports;
+	struct lib_published_port *port;
 	char text[PUBLISH_ERROR_MAX];
 
 	if (p->count == PUBLISH_MAX)
 		return lib_refuse(error, -EINVAL,
 		    "option publish %.100s is one too many; at most %d ports can be published",
 		    o->value, PUBLISH_MAX);
-	ports = reallocarray(p->ports, p->count + 1, sizeof(*ports));
-	if (!ports)
-		return lib_refuse(error, -ENOMEM, "there is no memory for the options");
-	p->ports = ports;
-	ports[p->count] = (struct lib_published_port){.fd = -1};
-	if (publish_spec_parse(o->value, &ports[p->count].spec, text))
+	port = grow(p, error);
+	if (!port)
+		return -ENOMEM;
+	if (publish_spec_parse(o->value, &port->spec, text))
 		return lib_refuse(error, -EINVAL, "option publish %.100s %s", o->value, text);
 	p->count++;
 	return 0;
@@ -72,7 +99,8 @@ int lib_publish_open(struct sluice_engine *e, struct sluice_error *error)
 		    e->published.has_proxy_header && port->spec.proto == POLICY_TCP;
 		err = host_listen(&port->spec, keepalive_s, &port->fd);
 		if (err)
-			return lib_refuse(error, err, "option publish %s is not possible: %s", text,
+			return lib_refuse(error, err, "%s %s is not possible: %s",
+			    port->is_document ? "document, ports:" : "option publish", text,
 			    host_listen_reason(err));
 	}
 	return 0;

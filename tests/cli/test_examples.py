@@ -71,7 +71,7 @@ class Examples(unittest.TestCase):
     def test_the_page_has_all_keys(self):
         page = (TREE / "doc/sluice-config.5.scd").read_text(encoding="utf-8")
         keys = re.findall(r'^\t    \{"([a-z_0-9]+)", ', "".join(
-            (TREE / "src/config" / f).read_text(encoding="utf-8") for f in ("network_keys.c", "policy_keys.c", "preset.c")), re.M)
+            (TREE / "src/config" / f).read_text(encoding="utf-8") for f in ("network_keys.c", "policy_keys.c", "port_keys.c", "preset.c")), re.M)
         keys += re.findall(r'^    \{"([a-z_0-9]+)", ', (TREE / "src/config/network_keys.c").read_text(encoding="utf-8"), re.M)
         self.assertGreater(len(keys), 40)
         for key in set(keys) - {"any"}:

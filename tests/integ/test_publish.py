@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published ports: programs of the host and of other machines reach servers of the guest (behaviours.md 6)."""
 import errno
+import json
 import os
 import resource
 import socket
@@ -261,6 +262,39 @@ class Published(Case):
             self.assert_message(done, f"--publish {port}:80", "in use already")
         done = self.sluice("echo", "started", options=["-p", "192.0.2.77:80:80"])
         self.assert_message(done, "192.0.2.77:80:80", "no such address")
+
+    def document(self, *ports, **keys):
+        path = os.path.join(self.directory, "guest.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump({"ports": list(ports), **keys}, f)
+        return ["--config", path]
+
+    def test_f13_by_document_likewise(self):
+        assert self.world
+        for kind, proto in ((socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")):
+            with socket.socket(socket.AF_INET, kind) as taken:
+                taken.bind(("127.0.0.1", 0))
+                if kind == socket.SOCK_STREAM:
+                    taken.listen()
+                port = taken.getsockname()[1]
+                options = self.document({"host_port": port, "guest_port": 80, "protocol": proto})
+                self.assert_message(self.sluice("echo", "started", options=options),
+                                    f"port 127.0.0.1:{port}:80/{proto} of the document", "in use already")
+
+    def test_ports_of_the_document_and_of_the_command_line_add_up(self):
+        options = self.document({"host_port": 0, "guest_port": 80}, {"host_port": 0, "guest_port": 80, "host_bind": "::1"})
+        guest, ports = self.publish(serve_echo, options=options)
+        self.assertEqual(len(ports), 3)
+        for address, port in zip(("127.0.0.1", "::1", "127.0.0.1"), ports):
+            self.assertIn("leads to port 80 of the guest", guest.messages())
+            self.assertTrue(self.ask(address, port).endswith(b" hello"))
+        self.finish(guest)
+
+    def test_no_network_and_ports_of_a_document_are_a_contradiction(self):
+        options = self.document({"host_port": 0, "guest_port": 80})
+        self.assert_message(self.sluice("true", options=[*options, "--net", "none"]), "the ports of")
+        done = self.sluice("true", options=self.document({"host_port": 0, "guest_port": 80}, enabled=False))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_wrong_specifications_are_refused(self):
         for wrong in ("80", "80:", ":80", "a:80", "80:0", "80:65536", "::1:80:80", "80:80/sctp", "x:1:2"):

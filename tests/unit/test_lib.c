@@ -454,7 +454,8 @@ static void a_port_in_use_is_an_error(void **state)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET};
 	socklen_t len = sizeof(at);
-	char text[32];
+	char document[64];
+	char text[64];
 	struct sluice_option o = {"publish", text};
 	struct sluice_config c = config_of(&o, 1, 0);
 	struct sluice_engine *e = NULL;
@@ -469,6 +470,15 @@ static void a_port_in_use_is_an_error(void **state)
 	(void)snprintf(text, sizeof(text), "%u:80", ntohs(at.sin_port));
 	assert_int_equal(sluice_engine_new(&c, &e, &error), -EADDRINUSE);
 	assert_non_null(strstr(error.text, "the port is in use already"));
+
+	(void)snprintf(document, sizeof(document),
+	    "{\"ports\": [{\"host_port\": %u, \"guest_port\": 80}]}", ntohs(at.sin_port));
+	c.document = document;
+	c.option_count = 0;
+	assert_int_equal(sluice_engine_new(&c, &e, &error), -EADDRINUSE);
+	(void)snprintf(
+	    text, sizeof(text), "ports: 127.0.0.1:%u:80/tcp is not possible", ntohs(at.sin_port));
+	assert_non_null(strstr(error.text, text));
 	close(taken);
 }
 
