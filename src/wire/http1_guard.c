@@ -257,6 +257,12 @@ static int64_t pass_head(struct http1_guard *g, struct span s)
 	return err ? err : (int64_t)s.len;
 }
 
+/* However much is shown at once, the same lines are too long. */
+static bool has_line(struct span s)
+{
+	return memchr(s.at, '\n', s.len < LINE_MAX_LEN ? s.len : LINE_MAX_LEN) != NULL;
+}
+
 static int64_t pass_chunk_size(struct http1_guard *g, struct span s)
 {
 	struct span rest = s;
@@ -264,7 +270,7 @@ static int64_t pass_chunk_size(struct http1_guard *g, struct span s)
 	uint64_t size = 0;
 	size_t at = 0;
 
-	if (!memchr(s.at, '\n', s.len))
+	if (!has_line(s))
 		return s.len >= LINE_MAX_LEN ? -EBADMSG : 0;
 	if (!next_line(&rest, &line))
 		return -EBADMSG;
@@ -309,7 +315,7 @@ static int64_t pass_trailer(struct http1_guard *g, struct span s)
 	struct span rest = s;
 	struct span line;
 
-	if (!memchr(s.at, '\n', s.len))
+	if (!has_line(s))
 		return s.len >= LINE_MAX_LEN ? -EBADMSG : 0;
 	if (!next_line(&rest, &line))
 		return -EBADMSG;

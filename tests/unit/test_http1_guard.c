@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What passes to an HTTP/1 server on loopback (threats.md I3). */
 #include <errno.h>
+#include <stdio.h>
 
 #include "unit.h"
 
@@ -120,6 +121,26 @@ static void heads_are_held_until_they_are_whole(void **state)
 	gives(large, -EMSGSIZE);
 }
 
+/* Also where the end of the line is shown with it. */
+static void lines_between_chunks_have_a_limit(void **state)
+{
+	static const char *const starts[] = {"1;", "0\r\nA: "};
+	static char stream[8192];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		size_t len = (size_t)snprintf(stream, sizeof(stream),
+		    "POST / HTTP/1.1\r\n" LOCAL "Transfer-Encoding: chunked\r\n\r\n%s", starts[i]);
+
+		memset(stream + len, 'a', 4000);
+		memcpy(stream + len + 4000, "\r\n", 3);
+		passes(stream);
+		memset(stream + len, 'a', 5000);
+		memcpy(stream + len + 5000, "\r\n", 3);
+		gives(stream, -EBADMSG);
+	}
+}
+
 static void bodies_pass_before_they_come(void **state)
 {
 	(void)state;
@@ -176,6 +197,7 @@ int main(void)
 	    cmocka_unit_test(requests_of_other_sites_do_not),
 	    cmocka_unit_test(every_request_is_looked_at),
 	    cmocka_unit_test(heads_are_held_until_they_are_whole),
+	    cmocka_unit_test(lines_between_chunks_have_a_limit),
 	    cmocka_unit_test(bodies_pass_before_they_come),
 	    cmocka_unit_test(everything_passes_behind_an_upgrade),
 	    cmocka_unit_test(what_is_ambiguous_is_refused),
