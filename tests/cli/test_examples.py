@@ -3,9 +3,11 @@
 
 usage: test_examples.py SLUICE
 """
+import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -67,6 +69,32 @@ class Examples(unittest.TestCase):
         (self.path / "agent.yaml").write_text(re.sub("^    ", "", document, flags=re.M) + "\n", encoding="utf-8")
         self.assertEqual(self.sluice("check", "agent.yaml").returncode, 0)
         self.assertEqual(self.sluice("explain", "agent.yaml", "tcp", "api.example.com:443").returncode, 0)
+
+    def test_commands_of_the_readme_are_possible(self):
+        """Their options are understood; they do not get further, for want of a network or a command."""
+        text = (TREE / "README.md").read_text(encoding="utf-8")
+        commands = re.findall(r"^    (sluice (?:run|serve) .*?)(?: {2,}#.*)?$", text, re.M)
+        self.assertGreaterEqual(len(commands), 8)
+        (self.path / "agent.yaml").write_text(AGENT, encoding="utf-8")
+        for command in commands:
+            words = shlex.split(command)[1:]
+            at = words.index("--") if "--" in words else len(words)
+            done = self.sluice(*words[:at], "--there-is-no-such-option")
+            self.assertIn("there-is-no-such-option", done.stderr, command)
+            # Rules and profiles are read later than options.
+            policy = {key: [words[i + 1] for i in range(at - 1) if words[i] == option]
+                      for option, key in (("--net-rule", "rules"), ("--net", "profiles"))}
+            done = self.sluice("check", "-", text=json.dumps({"policy": policy}))
+            self.assertEqual(done.returncode, 0, command + done.stderr)
+
+    def test_help_and_page_have_the_same_commands(self):
+        page = (TREE / "doc/sluice.1.scd").read_text(encoding="utf-8")
+        synopsis = page.split("# SYNOPSIS")[1].split("# DESCRIPTION")[0]
+        commands = re.findall(r"^  sluice (\w+) ", self.sluice("--help").stdout, re.M)
+        self.assertEqual(commands, re.findall(r"^\*sluice (\w+)", synopsis, re.M))
+        see_also = page.split("# SEE ALSO")[1]
+        for command in set(commands) - {"run", "config"}:
+            self.assertIn(f"*sluice-{command}*(1)", see_also)
 
     def test_the_page_has_all_keys(self):
         page = (TREE / "doc/sluice-config.5.scd").read_text(encoding="utf-8")
