@@ -133,6 +133,21 @@ SLUICE_API void sluice_engine_finish(struct sluice_engine *e);
 SLUICE_API SLUICE_CHECK int sluice_engine_counter(
     const struct sluice_engine *e, uint32_t index, const char **ret_name, uint64_t *ret_value);
 
+/* ---- published ports ---- */
+
+/* Publishes a port from now on: a specification as that of the option "publish", with the options "publish-source" and
+ * "publish-proxy" of the engine. *ret_port names it for sluice_publish_remove(); *ret_host_port, if not NULL, gets the
+ * port of the host, also where that was 0. The event "published" is told before it returns. 0; -EINVAL: no such
+ * specification; -EADDRINUSE, -EACCES, ...: it cannot be bound; -ENOSPC: as many are published as can be; -ENOMEM;
+ * -ENOTSUP: the engine has a thread of its own. error, which may be NULL, says which and why. Called where
+ * sluice_engine_turn() is. */
+SLUICE_API SLUICE_CHECK int sluice_publish_add(struct sluice_engine *e, const char *spec,
+    uint64_t *ret_port, uint16_t *ret_host_port, struct sluice_error *error);
+
+/* No more clients are let in by this port, and the host's port is free; TCP connections that stand, or are being opened,
+ * go on. 0; -ENOENT: there is none of this name; -ENOTSUP as above. Called likewise. */
+SLUICE_API SLUICE_CHECK int sluice_publish_remove(struct sluice_engine *e, uint64_t port);
+
 /* ---- what the guest must be told ---- */
 
 /* Addresses in network order. They do not change while the engine lives. */

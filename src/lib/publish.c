@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Published ports of an engine in the process of a VMM: read with the other options, bound before the engine is
- * made, then the engine's own.
+ * made, then the engine's own; or bound and given to it while it runs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -84,26 +84,33 @@ int lib_publish_proxy(
 	return 0;
 }
 
-int lib_publish_open(struct sluice_engine *e, struct sluice_error *error)
+static int bind_port(const struct sluice_engine *e, struct publish_spec *spec, const char *what,
+    int *ret_fd, struct sluice_error *error)
 {
 	uint32_t keepalive_s = (uint32_t)(e->engine_config.tcp_keepalive_ns / 1000000000);
+	char text[PUBLISH_TEXT_MAX];
+	int err;
 
-	for (size_t i = 0; i < e->published.count; i++) {
+	(void)publish_spec_format(spec, text);
+	spec->source = e->published.source;
+	spec->has_proxy_header = e->published.has_proxy_header && spec->proto == POLICY_TCP;
+	err = host_listen(spec, keepalive_s, ret_fd);
+	return err ? lib_refuse(error, err, "%s %s is not possible: %s", what, text,
+			 host_listen_reason(err))
+		   : 0;
+}
+
+int lib_publish_open(struct sluice_engine *e, struct sluice_error *error)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < e->published.count && !err; i++) {
 		struct lib_published_port *port = &e->published.ports[i];
-		char text[PUBLISH_TEXT_MAX];
-		int err;
 
-		(void)publish_spec_format(&port->spec, text);
-		port->spec.source = e->published.source;
-		port->spec.has_proxy_header =
-		    e->published.has_proxy_header && port->spec.proto == POLICY_TCP;
-		err = host_listen(&port->spec, keepalive_s, &port->fd);
-		if (err)
-			return lib_refuse(error, err, "%s %s is not possible: %s",
-			    port->is_document ? "document, ports:" : "option publish", text,
-			    host_listen_reason(err));
+		err = bind_port(e, &port->spec,
+		    port->is_document ? "document, ports:" : "option publish", &port->fd, error);
 	}
-	return 0;
+	return err;
 }
 
 int lib_publish_start(struct sluice_engine *e)
@@ -128,4 +135,42 @@ void lib_publish_fini(struct lib_published *p)
 			(void)close(p->ports[i].fd);
 	free(p->ports);
 	*p = (struct lib_published){.count = 0};
+}
+
+/* ---- while the engine runs ---- */
+
+int sluice_publish_add(struct sluice_engine *e, const char *spec, uint64_t *ret_port,
+    uint16_t *ret_host_port, struct sluice_error *error)
+{
+	struct publish_spec s;
+	char text[PUBLISH_ERROR_MAX];
+	struct pool_ref ref;
+	int fd = -1;
+	int err;
+
+	if (!e->turn)
+		return lib_refuse(error, -ENOTSUP,
+		    "ports cannot be published while an engine runs in a thread of its own");
+	if (publish_spec_parse(spec, &s, text))
+		return lib_refuse(error, -EINVAL, "port %.100s %s", spec, text);
+	err = bind_port(e, &s, "port", &fd, error);
+	if (err)
+		return err;
+	err = engine_publish_add(e->engine, &s, fd, &ref);
+	if (err) {
+		(void)close(fd);
+		return lib_refuse(error, err, "port %.100s is not possible: %s", spec,
+		    err == -ENOSPC ? "as many are published as can be" : strerrordesc_np(-err));
+	}
+	*ret_port = (uint64_t)ref.gen << 32 | ref.index;
+	if (ret_host_port)
+		*ret_host_port = s.host.port;
+	return 0;
+}
+
+int sluice_publish_remove(struct sluice_engine *e, uint64_t port)
+{
+	const struct pool_ref ref = {.index = (uint32_t)port, .gen = (uint32_t)(port >> 32)};
+
+	return e->turn ? engine_publish_remove(e->engine, ref) : -ENOTSUP;
 }

@@ -482,6 +482,64 @@ static void a_port_in_use_is_an_error(void **state)
 	close(taken);
 }
 
+static int knock(uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(client, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return client;
+	assert_int_equal(errno, ECONNREFUSED);
+	close(client);
+	return -1;
+}
+
+static void ports_come_and_go_while_the_engine_runs(void **state)
+{
+	struct guest g = guest_new(0);
+	struct sluice_error error;
+	uint64_t first;
+	uint64_t second;
+	uint16_t host_port = 0;
+	char text[32];
+	int client;
+
+	(void)state;
+	assert_int_equal(sluice_publish_remove(g.engine, 0), -ENOENT);
+	assert_int_equal(sluice_publish_add(g.engine, "80", &first, NULL, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "port 80 names one port only"));
+	assert_int_equal(sluice_publish_add(g.engine, "0:80", &first, &host_port, &error), 0);
+	assert_int_not_equal(host_port, 0);
+	(void)snprintf(text, sizeof(text), "%u:81", host_port);
+	assert_int_equal(sluice_publish_add(g.engine, text, &second, NULL, &error), -EADDRINUSE);
+	assert_int_equal(sluice_publish_add(g.engine, "0:81/udp", &second, NULL, NULL), 0);
+	client = knock(host_port);
+	assert_true(client >= 0);
+	receive(&g, 0x0800);
+	assert_int_equal(mk_get16(g.got + MK_IP4_L4 + 2), 80);
+	assert_int_equal(sluice_publish_remove(g.engine, first), 0);
+	assert_int_equal(knock(host_port), -1);
+	assert_int_equal(sluice_publish_remove(g.engine, first), -ENOENT);
+	assert_int_equal(sluice_publish_remove(g.engine, first + (1ULL << 32)), -ENOENT);
+	assert_int_equal(sluice_publish_remove(g.engine, first + (1ULL << 31)), -ENOENT);
+	assert_int_equal(sluice_publish_add(g.engine, text, &first, NULL, &error), 0);
+	assert_int_equal(sluice_publish_remove(g.engine, second), 0);
+	close(client);
+	sluice_engine_free(g.engine);
+}
+
+static void an_engine_with_a_thread_takes_no_ports_while_it_runs(void **state)
+{
+	struct guest g = guest_new(SLUICE_OWN_THREAD);
+	uint64_t port;
+
+	(void)state;
+	assert_int_equal(sluice_publish_add(g.engine, "0:80", &port, NULL, NULL), -ENOTSUP);
+	assert_int_equal(sluice_publish_remove(g.engine, 1ULL << 32), -ENOTSUP);
+	sluice_engine_free(g.engine);
+}
+
 /* ---- what the guest is told ---- */
 
 /* 1.2.2, 1.2.3, 1.2.5, 1.2.7. */
@@ -867,6 +925,8 @@ int main(void)
 	    cmocka_unit_test(a_document_says_what_options_do_not),
 	    cmocka_unit_test(all_settings_are_options),
 	    cmocka_unit_test(a_published_port_leads_to_the_guest),
+	    cmocka_unit_test(ports_come_and_go_while_the_engine_runs),
+	    cmocka_unit_test(an_engine_with_a_thread_takes_no_ports_while_it_runs),
 	    cmocka_unit_test(a_port_in_use_is_an_error),
 	    cmocka_unit_test(the_interface_is_told_in_values),
 	    cmocka_unit_test(the_interface_is_told_in_the_strings_of_the_reference),
