@@ -131,12 +131,6 @@ enum drop_reason resolve_question(
 /* Binds a flow to port 53 to a stream, in place of a socket of the host. 0, -ENOSPC, -ENOMEM. */
 int resolve_open_stream(struct engine *e, struct tcp_flow *f);
 
-/* Asks for the addresses of a name, 4 or 6, for the engine itself; they are judged and pinned as for the guest. result
- * comes once, perhaps before this returns; no addresses: there are none. 0, -EACCES: policy forbids the name, -EINVAL,
- * -ENOSPC; then it does not come. */
-__attribute__((warn_unused_result)) int resolve_name(struct engine *e, const struct name *name,
-    uint8_t family, struct pool_ref owner, resolve_result_fn *result);
-
 /* Tells a client; nothing if it has gone. */
 void resolve_reply(struct engine *e, const struct resolve_client *client, const struct dns_query *q,
     const struct dns_reply *reply);

@@ -398,7 +398,7 @@ static bool choose_server(struct engine *e, const struct resolve_client *client,
 	enum policy_proto proto = client->kind == RESOLVE_STREAM ? POLICY_TCP : POLICY_UDP;
 
 	*ret_server = (struct endpoint){0};
-	if (client->kind == RESOLVE_INTERNAL || admit_is_own(e, &client->asked.addr))
+	if (admit_is_own(e, &client->asked.addr))
 		return true;
 	*ret_verdict = admit_server(e, proto, &client->asked);
 	*ret_server = client->asked;
@@ -510,29 +510,4 @@ int resolve_open_stream(struct engine *e, struct tcp_flow *f)
 	s->asked = (struct endpoint){.addr = f->key.remote, .port = f->key.remote_port};
 	s->family = f->key.family;
 	return 0;
-}
-
-int resolve_name(struct engine *e, const struct name *name, uint8_t family, struct pool_ref owner,
-    resolve_result_fn *result)
-{
-	struct resolve_client client = {
-	    .kind = RESOLVE_INTERNAL, .ref = owner, .result = result, .start_ns = e->world.now_ns};
-	struct dns_query q = {.head = {.has_question = true, .is_recursion_desired = true}};
-	struct cache_key key = {
-	    .name = name, .type = family == 4 ? (uint16_t)DNS_TYPE_A : (uint16_t)DNS_TYPE_AAAA};
-	const struct cache_entry *entry;
-
-	client.verdict = admit_name(e, name, false);
-	if (client.verdict.action != POLICY_ALLOW)
-		return -EACCES;
-	if (dns_name_from_text(name->text, &q.head.question.name))
-		return -EINVAL;
-	q.head.question.type = key.type;
-	q.head.question.class = DNS_CLASS_IN;
-	entry = cache_find(&e->resolve.cache, &key, e->world.now_ns);
-	if (entry) {
-		result(e, owner, entry->addrs, entry->addr_count);
-		return 0;
-	}
-	return ask(e, &client, &q, &key) == DROP_NONE ? 0 : -ENOSPC;
 }

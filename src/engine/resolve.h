@@ -28,21 +28,16 @@ enum {
 enum resolve_client_kind {
 	RESOLVE_UDP,
 	RESOLVE_STREAM,
-	RESOLVE_INTERNAL, /* the engine itself: resolve_name() */
 };
 
 struct engine;
-
-typedef void resolve_result_fn(
-    struct engine *e, struct pool_ref owner, const struct ip_addr *addrs, uint32_t count);
 
 struct resolve_client {
 	enum resolve_client_kind kind;
 	uint8_t family; /* of the packet */
 	struct endpoint guest;
-	struct endpoint asked;     /* the address that the guest sent its question to */
-	struct pool_ref ref;       /* the stream, or the owner of an internal question */
-	resolve_result_fn *result; /* of an internal question */
+	struct endpoint asked; /* the address that the guest sent its question to */
+	struct pool_ref ref;   /* the stream */
 	uint64_t start_ns;
 	struct policy_verdict verdict; /* on the name */
 };

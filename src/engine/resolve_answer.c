@@ -72,10 +72,6 @@ static void tell(struct engine *e, const struct resolve_lookup *l, const struct 
 	};
 	uint32_t count = answer->addr_count;
 
-	if (client.kind == RESOLVE_INTERNAL) {
-		client.result(e, client.ref, answer->addrs, count);
-		return;
-	}
 	if (answer->is_refused)
 		client.verdict = judge->refusal;
 	resolve_reply(e, &client, &w->query, &reply);
