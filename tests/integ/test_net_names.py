@@ -176,7 +176,7 @@ class Names(Case):
         found = self.run_guest(guest, OTHER_V4, SERVER_V4, rules=["deny@e.example", "allow@public"])
         self.assertEqual(found, ["ECONNRESET", "pong", "pong", "EAI_NONAME"])
         server.join()
-        self.assertEqual(self.heard[0], "reset")
+        self.assertCountEqual(self.heard, ["reset", "a.example", None])
         self.assertEqual([e for e in self.denied() if e[2] == 443], [("e.example", None, 443)])
 
     def test_c5_c9_a_suffix_has_its_apex_and_all_below(self):
@@ -232,7 +232,8 @@ class Names(Case):
         self.assertEqual(found, [[SERVER_V4], "hello", "ECONNRESET", "ECONNRESET", "220 mail\r\n", ""])
         web.join()
         mail.join()
-        self.assertEqual(self.heard[1:], ["reset", "reset", "EHLO guest\r\n"])
+        # Each connection has a thread of its own: their order says nothing.
+        self.assertCountEqual(self.heard, ["GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "reset", "reset", "EHLO guest\r\n"])
         self.assertEqual([e[:2] for e in self.denied()], [("b.example", "other_name")] * 2)
 
     def test_t17_what_is_no_tls_on_its_port_is_not_let_through(self):
